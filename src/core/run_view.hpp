@@ -1,0 +1,90 @@
+// RunView: the state of a run as every report shows it - console, status, JSON, resume - fed either by live events
+// or by the store's rows, so that they cannot disagree. Memory does not grow with succeeded slices.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/event.hpp"
+#include "core/interval_set.hpp"
+
+namespace runner::core {
+
+/// Failed slices with the same cause ("exit code 3", "signal 9 (SIGKILL)").
+struct FailureGroup {
+  std::string cause;
+  Outcome outcome = Outcome::failed;
+  IntervalSet slices;
+  AttemptRecord example;  ///< the first of them
+};
+
+struct RunningAttempt {
+  AttemptRecord record;
+  unsigned slot = 0;
+};
+
+class JobView {
+ public:
+  JobView(std::string name, std::uint64_t total) : name_(std::move(name)), total_(total) {}
+
+  /// The last attempt of one slice, as the store has it. Call once per slice, in any order.
+  /// `live`: whether the run is; an attempt without an end is then running (or claimed), else lost.
+  void add_record(const AttemptRecord& record, bool live);
+  /// A slice's event during a live run.
+  void apply(const Event& event);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::uint64_t total() const { return total_; }
+  [[nodiscard]] std::uint64_t succeeded() const { return succeeded_.count(); }
+  [[nodiscard]] const IntervalSet& succeeded_slices() const { return succeeded_; }
+  /// Final and not succeeded, lost included.
+  [[nodiscard]] std::uint64_t failed() const { return failed_.count(); }
+  [[nodiscard]] const IntervalSet& failed_slices() const { return failed_; }
+  [[nodiscard]] std::uint64_t count(Outcome outcome) const { return by_outcome_[static_cast<std::size_t>(outcome)]; }
+  [[nodiscard]] IntervalSet lost_slices() const;
+  [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended nor running
+  [[nodiscard]] std::uint64_t retries() const { return retries_; }
+  [[nodiscard]] const std::map<std::uint64_t, RunningAttempt>& running() const { return running_; }
+  /// Most frequent cause first.
+  [[nodiscard]] std::vector<FailureGroup> failure_groups() const;
+  /// Over succeeded attempts; for the ETA and the slow-slice mark.
+  [[nodiscard]] util::Duration total_runtime() const { return total_runtime_; }
+
+ private:
+  void settle(const AttemptRecord& record);
+  void forget(std::uint64_t slice);
+
+  std::string name_;
+  std::uint64_t total_ = 0;
+  IntervalSet succeeded_;
+  IntervalSet failed_;
+  std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};
+  std::map<std::string, FailureGroup> groups_;
+  std::map<std::uint64_t, RunningAttempt> running_;
+  std::uint64_t retries_ = 0;
+  util::Duration total_runtime_{};
+};
+
+struct RunInfo {
+  std::string id;
+  std::string name;
+  std::string spec_path;
+  std::string host;
+  int pid = 0;
+  State state = State::initial;
+  util::WallTime started_at{};
+  std::optional<util::WallTime> ended_at;
+  std::uint32_t resumes = 0;
+  bool live = false;   ///< a runner holds the lock
+  std::string reason;  ///< why it ended early, if it did
+};
+
+struct RunView {
+  RunInfo info;
+  std::vector<JobView> jobs;
+};
+
+}  // namespace runner::core

@@ -1,0 +1,151 @@
+// Scheduler: decides what is claimed, launched, retried, terminated and when the run is over. A pure state machine:
+// step(input, now) appends actions and does nothing else - no clock, no process, no disk - so every rule is tested with
+// invented times. The run loop carries the actions out and feeds back what happened. Single-threaded.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/attempt.hpp"
+#include "core/interval_set.hpp"
+#include "core/spec.hpp"
+
+namespace runner::core {
+
+// ---- inputs
+struct Start {};  ///< once, first
+struct Claimed {
+  std::uint64_t count = 1;
+};  ///< so many further claims, in the order asked for, are durable
+struct Started {
+  AttemptId id;
+};
+struct Finished {
+  AttemptId id;
+  Ending ending;
+};  ///< as the executor saw it
+enum class Control : std::uint8_t {
+  drain,
+  terminate,
+  kill
+};               ///< no new starts; + TERM all, KILL after grace; KILL now
+struct Tick {};  ///< the time asked for by WakeAt has come
+using Input = std::variant<Start, Claimed, Started, Finished, Control, Tick>;
+
+// ---- actions
+struct Claim {
+  AttemptId id;
+};  ///< note durably that this attempt may be started
+struct Unclaim {
+  AttemptId id;
+};  ///< claimed, never launched and never will be
+struct Launch {
+  AttemptId id;
+  std::uint32_t slot = 0;
+};
+struct Terminate {
+  AttemptId id;
+};  ///< TERM (and CONT) to its whole tree
+struct Kill {
+  AttemptId id;
+};               ///< KILL to its whole tree
+struct Settle {  ///< an attempt has ended and this is the verdict
+  AttemptId id;
+  std::uint32_t slot = 0;
+  Ending ending;                           ///< outcome as judged: timed_out, cancelled ... included
+  std::optional<util::Duration> retry_in;  ///< set: another attempt follows; unset: final
+};
+struct Halt {
+  std::string reason;
+};  ///< max_failed was passed; said once
+struct WakeAt {
+  util::TimePoint at;
+};               ///< replaces any earlier wish
+struct Done {};  ///< nothing runs and nothing is left to start
+using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Halt, WakeAt, Done>;
+using Actions = std::vector<Action>;
+
+/// What one slice of a job occupies, and what the machine has. Slots are always counted; the rest only where declared.
+struct Resources {
+  std::uint32_t slots = 1;
+  std::int64_t cpus_milli = 0;
+  std::uint64_t memory = 0;  ///< bytes
+};
+
+struct JobPlan {
+  IntervalSet todo;                                            ///< slices to run, in this order
+  std::unordered_map<std::uint64_t, std::uint32_t> attempted;  ///< slice -> attempts of earlier sessions
+  RetryPolicy retry;
+  std::optional<util::Duration> timeout;
+  util::Duration grace = std::chrono::seconds(10);
+  Resources need;
+  std::optional<std::uint64_t> max_failed;  ///< tolerated failures
+  OnHalt on_halt = OnHalt::drain;
+};
+
+class Scheduler {
+ public:
+  /// `capacity.slots` is n_procs. Jobs run in order, sharing the capacity.
+  Scheduler(std::vector<JobPlan> jobs, Resources capacity);
+
+  /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
+  void step(const Input& input, util::TimePoint now, Actions& actions);
+
+  [[nodiscard]] std::size_t running() const { return running_.size(); }
+  [[nodiscard]] bool draining() const { return stop_ != Stop::none; }
+
+ private:
+  enum class Stop : std::uint8_t { none, drain, terminate, kill };
+  struct Running {
+    std::uint32_t slot = 0;
+    std::optional<Outcome> ended_by_us;  ///< timed_out or cancelled, once asked to terminate
+    bool kill_sent = false;
+    std::optional<util::TimePoint> deadline;  ///< of the timeout, then of the grace
+  };
+  struct JobState {
+    JobPlan plan;
+    std::size_t interval = 0;  ///< cursor into plan.todo.intervals()
+    std::uint64_t next = 0;    ///< next slice in that interval
+    std::uint64_t failed = 0;
+    bool halted = false;
+  };
+  using Running_map = std::map<AttemptId, Running>;
+
+  void on_finished(const Finished& finished, util::TimePoint now, Actions& actions);
+  void on_control(Control control, util::TimePoint now, Actions& actions);
+  void on_deadlines(util::TimePoint now, Actions& actions);
+  void stop(Stop how, util::TimePoint now, Actions& actions);
+  void terminate(AttemptId id, Running& attempt, Outcome why, util::TimePoint now, Actions& actions);
+  void launch_ready(util::TimePoint now, Actions& actions);
+  void claim_ahead(util::TimePoint now, Actions& actions);
+  bool next_slice(AttemptId& id);
+  void drop_claims(Actions& actions);
+  void set_deadline(AttemptId id, Running& attempt, std::optional<util::TimePoint> at);
+  void finish_step(Actions& actions);
+  [[nodiscard]] bool fits(const Resources& need) const;
+
+  std::vector<JobState> jobs_;
+  Resources capacity_;
+  Resources used_;
+  Stop stop_ = Stop::none;
+  bool started_ = false;
+  bool done_ = false;
+  std::set<std::uint32_t> free_slots_;
+  Running_map running_;
+  std::set<std::pair<util::TimePoint, AttemptId>> deadlines_;
+  std::multimap<util::TimePoint, AttemptId> retries_;  ///< when the next attempt may be claimed
+  std::deque<AttemptId> claims_;                       ///< asked for and not launched: the first `durable_` are on disk
+  std::size_t durable_ = 0;
+  std::size_t window_ = 0;           ///< how many claims to hold ahead; doubles when slots starve
+  std::size_t dropped_unacked_ = 0;  ///< claims taken back before they were acknowledged
+  std::optional<util::TimePoint> wake_;
+};
+
+}  // namespace runner::core

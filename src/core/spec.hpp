@@ -1,0 +1,110 @@
+// Spec: the YAML file after parsing and validation, as plain structs with defaults resolved. Made by spec/loader;
+// read by everybody; never changed after loading. Paths in it are absolute.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/outcome.hpp"
+#include "core/slices.hpp"
+#include "core/template.hpp"
+#include "util/clock.hpp"
+
+namespace runner::core {
+
+/// `n_procs: 10`, `auto` (every CPU this process may use) or `50%` of those.
+struct ProcCount {
+  enum class Kind : std::uint8_t { count, automatic, percent };
+  Kind kind = Kind::automatic;
+  std::uint32_t value = 0;  ///< the count or the percentage
+};
+
+/// `5%` of the slices, or a number of them.
+struct FailureLimit {
+  bool is_percent = false;
+  double value = 0;
+  /// The number of failures that are still tolerated, for a job of `slices` slices (rounded down).
+  [[nodiscard]] std::uint64_t tolerated(std::uint64_t slices) const;
+};
+
+enum class OnHalt : std::uint8_t { drain, kill };
+
+struct RetryPolicy {
+  std::uint32_t retries = 0;
+  util::Duration delay = std::chrono::seconds(5);
+  util::Duration delay_max = std::chrono::minutes(5);
+  std::vector<Outcome> outcomes = {Outcome::failed, Outcome::killed, Outcome::timed_out, Outcome::out_of_memory};
+  std::vector<int> exit_codes;  ///< when not empty: only `failed` with one of these
+  [[nodiscard]] bool applies_to(const Ending& ending) const;
+};
+
+struct JobSpec {
+  std::string name;
+  SliceList slices;
+  CommandTemplate command;
+  std::vector<std::pair<std::string, TextTemplate>> vars;
+  std::vector<std::pair<std::string, TextTemplate>> env;
+  std::string workdir;                      ///< absolute
+  std::optional<TextTemplate> stdin_path;   ///< expanded values are relative to spec_dir; unset: /dev/null
+  std::optional<TextTemplate> stdout_path;  ///< unset: the attempt's log file
+  std::optional<util::Duration> timeout;
+  util::Duration grace = std::chrono::seconds(10);
+  RetryPolicy retry;
+  std::vector<int> success_codes = {0};
+  std::vector<TextTemplate> outputs;
+  std::optional<FailureLimit> max_failed;
+  OnHalt on_halt = OnHalt::drain;
+  std::optional<std::uint64_t> log_limit;  ///< bytes per attempt
+  std::optional<std::int64_t> cpus_milli;  ///< thousandths of a CPU one slice needs
+  std::optional<std::uint64_t> memory;     ///< bytes one slice needs
+  bool env_compat_slurm = false;
+};
+
+struct LogSpec {
+  std::string level = "info";
+  std::string pattern;                     ///< spdlog pattern; "" for the default
+  std::uint64_t max_size = 100ULL << 20U;  ///< bytes; 0: no rotation
+  std::uint32_t max_files = 5;
+};
+
+struct Spec {
+  std::string path;      ///< absolute path of the file
+  std::string spec_dir;  ///< its directory; relative paths in the spec start here
+  std::string text;      ///< the file as it was read
+  std::string name;
+  ProcCount n_procs;
+  std::string state_dir;  ///< absolute; default <spec_dir>/.runner/<name>
+  std::uint32_t keep_runs = 30;
+  LogSpec log;
+  std::vector<JobSpec> jobs;  ///< one for now
+};
+
+/// Every variable of one attempt: vars, the slice's own, and the ones that are always there
+/// (slice, index, attempt, slot, run, name). An error names the variable that does not expand.
+struct AttemptContext {
+  std::uint64_t slice = 0;
+  std::uint32_t attempt = 1;
+  std::uint32_t slot = 0;
+  std::string_view run_id;
+};
+util::Result<Variables> attempt_variables(const JobSpec& job, const AttemptContext& context);
+
+/// Everything the executor needs to start one attempt; made from a JobSpec by expand_attempt().
+struct ExpandedAttempt {
+  ExpandedCommand command;
+  std::vector<std::string> env;  ///< NAME=value: the job's env and RUNNER_* (added to the inherited environment)
+  std::string workdir;
+  std::string stdin_path;            ///< absolute; "" for /dev/null
+  std::string stdout_path;           ///< absolute; "" for the log file
+  std::vector<std::string> outputs;  ///< absolute
+};
+util::Result<ExpandedAttempt> expand_attempt(const Spec& spec, const JobSpec& job, const AttemptContext& context);
+
+/// Names that every template may use besides the job's vars and its slice source's.
+const std::vector<std::string>& builtin_variable_names();
+
+}  // namespace runner::core

@@ -1,0 +1,72 @@
+// Executor: turns attempts into processes. The interface that the run loop knows; local.hpp (later slurm) implements
+// it and factory.hpp makes one by name. Single-threaded, owned by the run loop, lives as long as the run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/attempt.hpp"
+#include "core/scheduler.hpp"
+#include "core/spec.hpp"
+
+namespace runner::exec {
+
+/// One attempt to start. The expanded parts are owned by the request; launch() takes what it needs from it.
+struct LaunchRequest {
+  core::AttemptId id;
+  std::uint32_t slot = 0;
+  core::ExpandedAttempt attempt;
+  std::string log;                     ///< where its output goes if it writes any; relative to the run directory
+  const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
+};
+
+/// What an executor tells the run loop. Called from the loop's thread, never from inside an Executor function.
+class ExecutorEvents {
+ public:
+  /// `log`: the file its output goes to while it runs, relative to the run directory.
+  virtual void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) = 0;
+  /// Exactly once per launch(), after started() if there was one. A failed exec is an Ending (not_started).
+  /// Outcomes here: succeeded, failed, killed, out_of_memory, not_started, missing_output.
+  virtual void finished(const core::AttemptId& id, core::Ending ending) = 0;
+  /// No process could be made for now (EAGAIN, ENOMEM, EMFILE): the attempt waits and is launched when one can.
+  /// Said once per spell; `reason` is for people.
+  virtual void backpressure(const std::string& reason) = 0;
+
+ protected:
+  ~ExecutorEvents() = default;
+};
+
+enum class How : std::uint8_t { terminate, kill };  ///< TERM+CONT, KILL: always the attempt's whole tree
+
+/// Takes the output of attempts while they run, when it is to be shown as well as logged (--print). Implemented by
+/// report/; called from the loop's thread with pieces in the order in which they were read.
+enum class Stream : std::uint8_t { out, err };
+class OutputTap {
+ public:
+  virtual void data(const core::AttemptId& id, const std::string& key, Stream stream, std::string_view piece) = 0;
+  /// Both streams of the attempt are at their end; called before finished().
+  virtual void closed(const core::AttemptId& id) = 0;
+  /// False while it cannot take more: the executor then stops reading (the slices' pipes fill and they wait).
+  [[nodiscard]] virtual bool ready() const = 0;
+
+ protected:
+  ~OutputTap() = default;
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  /// What this executor offers; slots is 0 where it sets no limit of its own.
+  [[nodiscard]] virtual core::Resources capacity() const = 0;
+  /// Never fails and never calls back from inside.
+  virtual void launch(LaunchRequest request) = 0;
+  /// No effect on an attempt that has ended already.
+  virtual void signal(const core::AttemptId& id, How how) = 0;
+  /// On resume: takes over what is still alive of an attempt. False: nothing of it is.
+  virtual bool adopt(const core::AttemptRecord& record) = 0;
+  /// Reads on after OutputTap::ready() has become true again.
+  virtual void resume_output() = 0;
+};
+
+}  // namespace runner::exec

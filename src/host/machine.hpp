@@ -1,0 +1,22 @@
+// Machine: what this process may use of the computer it runs on. Plain reading of the kernel's files; no state.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace runner::host {
+
+struct Machine {
+  std::uint32_t cpus = 1;    ///< usable: affinity mask and cgroup quota (v1, v2), rounded up, at least 1
+  std::uint64_t memory = 0;  ///< bytes: the smaller of physical memory and the cgroup limits above this process
+  std::string cpus_reason;   ///< where the number comes from: "affinity", "cgroup quota 1.5"
+};
+/// Fast (well under a millisecond): sched_getaffinity, /proc, /sys/fs/cgroup.
+Machine detect();
+
+/// "2 cores, 4 threads, 1 package, 1 NUMA node" by hwloc; costs some 10 ms, for `runner check` only.
+std::string describe_topology();
+
+std::string hostname();
+
+}  // namespace runner::host

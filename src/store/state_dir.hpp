@@ -1,0 +1,67 @@
+// StateDir: the directory <spec dir>/.runner/<name> - its layout, its lock and its clean-up.
+//   state.db  lock  latest -> runs/<newest>  runs/<run-id>/{spec.yaml, run.log, slices/<shard>/<key>.<attempt>.log}
+// Created 0700. The lock (flock) says that a run is live; it is held as long as the StateLock lives.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/attempt.hpp"
+#include "util/fd.hpp"
+#include "util/result.hpp"
+
+namespace runner::store {
+
+/// Who holds a state directory's lock.
+struct LockOwner {
+  std::string host;
+  int pid = 0;
+  std::string started_at;  ///< local time, for people
+};
+
+class StateLock {
+ public:
+  explicit StateLock(util::Fd fd) : fd_(std::move(fd)) {}
+
+ private:
+  util::Fd fd_;
+};
+
+class StateDir {
+ public:
+  explicit StateDir(std::string path) : path_(std::move(path)) {}
+
+  /// Makes the directory (0700) and its parents.
+  [[nodiscard]] util::Result<void> create() const;
+  [[nodiscard]] bool exists() const;
+  /// The lock, or who has it, or why it cannot be had.
+  [[nodiscard]] util::Result<std::variant<StateLock, LockOwner>> lock() const;
+  /// Who holds the lock now, without taking it; nullopt: nobody, no run is live.
+  [[nodiscard]] std::optional<LockOwner> owner() const;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string database() const { return path_ + "/state.db"; }
+  [[nodiscard]] std::string run_dir(std::string_view run_id) const;
+  /// Makes runs/<id>/ with a copy of the spec, points `latest` at it.
+  [[nodiscard]] util::Result<void> create_run_dir(std::string_view run_id, std::string_view spec_text) const;
+  /// Removes the directories of the oldest runs beyond `keep`; returns the ids removed.
+  [[nodiscard]] std::vector<std::string> prune(const std::vector<std::string>& run_ids_newest_first,
+                                               std::uint32_t keep) const;
+
+ private:
+  std::string path_;
+};
+
+/// "slices/0012/<key>.<attempt>.log", relative to the run directory. The key is made safe for a file name (percent
+/// encoding; over 200 bytes cut and given a hash); the shard is index / 1000 (and the job's name where there are
+/// several).
+std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt);
+
+/// A new run id: local time and four random letters, "20261121-164328-k3xa"; sorts by time.
+std::string new_run_id(util::WallTime now);
+
+}  // namespace runner::store
