@@ -12,20 +12,10 @@
 #include <vector>
 
 #include "core/interval_set.hpp"
+#include "core/variables.hpp"
 #include "util/result.hpp"
 
 namespace runner::core {
-
-/// Name -> value, in order of definition. Few (about 20), so a linear search beats a map.
-class Variables {
- public:
-  void set(std::string_view name, std::string value);  ///< replaces an earlier one of that name
-  [[nodiscard]] const std::string* find(std::string_view name) const;
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
-
- private:
-  std::vector<std::pair<std::string, std::string>> all_;
-};
 
 /// first, first+step, ... up to last (inclusive); step > 0.
 struct IntRange {

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "core/slices.hpp"
+#include "core/variables.hpp"
 #include "util/result.hpp"
 
 namespace runner::core {

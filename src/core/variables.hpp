@@ -1,0 +1,22 @@
+// Variables: what {name} stands for in one attempt of one slice. Made anew for each attempt; owns its strings.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace runner::core {
+
+/// Name -> value, in order of definition. Few (about 20), so a linear search beats a map.
+class Variables {
+ public:
+  void set(std::string_view name, std::string value);  ///< replaces an earlier one of that name
+  [[nodiscard]] const std::string* find(std::string_view name) const;
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> all_;
+};
+
+}  // namespace runner::core
