@@ -62,6 +62,11 @@ struct Settle {  ///< an attempt has ended and this is the verdict
   Ending ending;                           ///< outcome as judged: timed_out, cancelled ... included
   std::optional<util::Duration> retry_in;  ///< set: another attempt follows; unset: final
 };
+/// A retry that was promised by a Settle will not come: this ending is the slice's final one after all.
+struct Abandon {
+  AttemptId id;
+  Ending ending;
+};
 struct Halt {
   std::string reason;
 };  ///< max_failed was passed; said once
@@ -69,7 +74,7 @@ struct WakeAt {
   util::TimePoint at;
 };               ///< replaces any earlier wish
 struct Done {};  ///< nothing runs and nothing is left to start
-using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Halt, WakeAt, Done>;
+using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, WakeAt, Done>;
 using Actions = std::vector<Action>;
 
 /// What one slice of a job occupies, and what the machine has. Slots are always counted; the rest only where declared.
@@ -99,7 +104,7 @@ class Scheduler {
   void step(const Input& input, util::TimePoint now, Actions& actions);
 
   [[nodiscard]] std::size_t running() const { return running_.size(); }
-  [[nodiscard]] bool draining() const { return stop_ != Stop::none; }
+  [[nodiscard]] bool stopping() const { return stop_ != Stop::none; }
 
  private:
   enum class Stop : std::uint8_t { none, drain, terminate, kill };
@@ -112,39 +117,44 @@ class Scheduler {
   struct JobState {
     JobPlan plan;
     std::size_t interval = 0;  ///< cursor into plan.todo.intervals()
-    std::uint64_t next = 0;    ///< next slice in that interval
+    std::uint64_t offset = 0;  ///< within that interval
     std::uint64_t failed = 0;
-    bool halted = false;
   };
-  using Running_map = std::map<AttemptId, Running>;
 
+  void on_started(const AttemptId& id, util::TimePoint now);
   void on_finished(const Finished& finished, util::TimePoint now, Actions& actions);
-  void on_control(Control control, util::TimePoint now, Actions& actions);
   void on_deadlines(util::TimePoint now, Actions& actions);
   void stop(Stop how, util::TimePoint now, Actions& actions);
-  void terminate(AttemptId id, Running& attempt, Outcome why, util::TimePoint now, Actions& actions);
-  void launch_ready(util::TimePoint now, Actions& actions);
+  void end(const AttemptId& id, Running& attempt, Outcome why, bool by_force, util::TimePoint now, Actions& actions);
+  void retry_or_count(const Settle& settled, util::TimePoint now, Actions& actions);
+  void launch_ready(Actions& actions);
   void claim_ahead(util::TimePoint now, Actions& actions);
-  bool next_slice(AttemptId& id);
-  void drop_claims(Actions& actions);
-  void set_deadline(AttemptId id, Running& attempt, std::optional<util::TimePoint> at);
-  void finish_step(Actions& actions);
+  void claim(const AttemptId& id, Actions& actions);
+  void drop_what_waits(Actions& actions);
+  void adapt_window(util::TimePoint now);
+  void set_deadline(const AttemptId& id, Running& attempt, std::optional<util::TimePoint> at);
+  void conclude(Actions& actions);
+  [[nodiscard]] std::optional<AttemptId> next_slice();
+  [[nodiscard]] bool exhausted() const;
   [[nodiscard]] bool fits(const Resources& need) const;
+  [[nodiscard]] std::uint32_t earlier_attempts(const AttemptId& id) const;
 
   std::vector<JobState> jobs_;
   Resources capacity_;
-  Resources used_;
+  Resources used_{0, 0, 0};
   Stop stop_ = Stop::none;
-  bool started_ = false;
   bool done_ = false;
   std::set<std::uint32_t> free_slots_;
-  Running_map running_;
+  std::map<AttemptId, Running> running_;
   std::set<std::pair<util::TimePoint, AttemptId>> deadlines_;
-  std::multimap<util::TimePoint, AttemptId> retries_;  ///< when the next attempt may be claimed
-  std::deque<AttemptId> claims_;                       ///< asked for and not launched: the first `durable_` are on disk
+  std::multimap<util::TimePoint, AttemptId> delayed_;  ///< retries, by the time they may be claimed
+  std::map<AttemptId, Ending> promised_;               ///< retries not launched yet, with the ending before them
+  std::deque<AttemptId> claims_;                       ///< asked for and not launched; the first `durable_` are on disk
   std::size_t durable_ = 0;
-  std::size_t window_ = 0;           ///< how many claims to hold ahead; doubles when slots starve
-  std::size_t dropped_unacked_ = 0;  ///< claims taken back before they were acknowledged
+  std::size_t window_ = 1;    ///< claims held beyond the free slots
+  bool starved_ = false;      ///< a slot had to wait for a claim since the last Claimed
+  std::size_t launches_ = 0;  ///< since rate_since_
+  util::TimePoint rate_since_{};
   std::optional<util::TimePoint> wake_;
 };
 

@@ -1,0 +1,290 @@
+#include "core/scheduler.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace runner::core {
+
+namespace {
+
+using util::Duration;
+using util::TimePoint;
+
+/// Claims held ahead at most: what a crash may leave named as "may have run" without having run.
+constexpr std::size_t kMaxWindow = 8192;
+/// The window follows what was launched in a span of this length: several commits' worth.
+constexpr Duration kRateSpan = std::chrono::milliseconds(250);
+
+/// 0.75 to 1.25, the same for the same attempt: retries of slices that failed together spread out, and a
+/// test can tell when.
+double jitter(const AttemptId& id) {
+  std::uint64_t x = id.slice * 0x9E3779B97F4A7C15ULL + id.number + (static_cast<std::uint64_t>(id.job) << 32U);
+  x ^= x >> 31U;
+  x *= 0xBF58476D1CE4E5B9ULL;
+  x ^= x >> 29U;
+  return 0.75 + 0.5 * static_cast<double>(x % 1024) / 1024.0;
+}
+
+/// delay, 2 delay, 4 delay ... with jitter, at most delay_max; `retry` counts from 1.
+Duration retry_delay(const RetryPolicy& policy, const AttemptId& failed, std::uint32_t retry) {
+  const double base = util::seconds(policy.delay) * static_cast<double>(1ULL << std::min(retry - 1, 40U));
+  return std::min(policy.delay_max, util::from_seconds(std::min(base * jitter(failed), 1e9)));
+}
+
+}  // namespace
+
+Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity) : capacity_(capacity) {
+  assert(capacity.slots > 0);
+  for (auto& plan : jobs) jobs_.push_back({.plan = std::move(plan)});
+  for (std::uint32_t slot = 0; slot < capacity.slots; ++slot) free_slots_.insert(free_slots_.end(), slot);
+}
+
+void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
+  struct Visitor {
+    Scheduler& self;
+    TimePoint now;
+    Actions& actions;
+
+    void operator()(const Start&) const {
+      self.rate_since_ = now;
+      self.window_ = std::min<std::size_t>(self.capacity_.slots, kMaxWindow);
+    }
+    void operator()(const Claimed& claimed) const {
+      if (self.stop_ != Stop::none) return;  // they were taken back
+      self.durable_ += claimed.count;
+      assert(self.durable_ <= self.claims_.size());
+      if (self.starved_) self.window_ = std::min(self.window_ * 2, kMaxWindow);
+      self.starved_ = false;
+    }
+    void operator()(const Started& started) const { self.on_started(started.id, now); }
+    void operator()(const Finished& finished) const { self.on_finished(finished, now, actions); }
+    void operator()(const Control& control) const {
+      switch (control) {
+        case Control::drain:
+          self.stop(Stop::drain, now, actions);
+          break;
+        case Control::terminate:
+          self.stop(Stop::terminate, now, actions);
+          break;
+        case Control::kill:
+          self.stop(Stop::kill, now, actions);
+          break;
+      }
+    }
+    void operator()(const Tick&) const { self.wake_.reset(); }
+  };
+  std::visit(Visitor{*this, now, actions}, input);
+  on_deadlines(now, actions);
+  if (stop_ == Stop::none) {
+    adapt_window(now);
+    launch_ready(actions);
+    claim_ahead(now, actions);
+  }
+  conclude(actions);
+}
+
+void Scheduler::on_started(const AttemptId& id, TimePoint now) {
+  const auto it = running_.find(id);
+  assert(it != running_.end());
+  const auto& timeout = jobs_[id.job].plan.timeout;
+  if (timeout && !it->second.ended_by_us) set_deadline(id, it->second, now + *timeout);
+}
+
+void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& actions) {
+  const auto it = running_.find(finished.id);
+  assert(it != running_.end());
+  Settle settled{finished.id, it->second.slot, finished.ending, std::nullopt};
+  // Whatever a slice that was asked to end says on its way out, it did not do its work.
+  if (it->second.ended_by_us) settled.ending.outcome = *it->second.ended_by_us;
+
+  set_deadline(it->first, it->second, std::nullopt);
+  const Resources& need = jobs_[finished.id.job].plan.need;
+  free_slots_.insert(it->second.slot);
+  used_.slots -= 1;
+  used_.cpus_milli -= need.cpus_milli;
+  used_.memory -= need.memory;
+  running_.erase(it);
+  retry_or_count(settled, now, actions);
+}
+
+void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& actions) {
+  JobState& job = jobs_[settled.id.job];
+  const RetryPolicy& policy = job.plan.retry;
+  const std::uint32_t retry = settled.id.number - earlier_attempts(settled.id);
+  Settle verdict = settled;
+  if (stop_ == Stop::none && retry <= policy.retries && policy.applies_to(settled.ending)) {
+    verdict.retry_in = retry_delay(policy, settled.id, retry);
+    AttemptId next = settled.id;
+    ++next.number;
+    promised_.emplace(next, settled.ending);
+    delayed_.emplace(now + *verdict.retry_in, next);
+    actions.emplace_back(std::move(verdict));
+    return;
+  }
+  const Outcome outcome = settled.ending.outcome;
+  actions.emplace_back(std::move(verdict));
+  if (outcome == Outcome::succeeded || outcome == Outcome::cancelled) return;
+  ++job.failed;
+  if (stop_ == Stop::none && job.plan.max_failed && job.failed > *job.plan.max_failed) {
+    actions.emplace_back(Halt{"max_failed: " + std::to_string(job.failed) + " slices failed, " +
+                              std::to_string(*job.plan.max_failed) + " allowed"});
+    stop(job.plan.on_halt == OnHalt::drain ? Stop::drain : Stop::terminate, now, actions);
+  }
+}
+
+void Scheduler::on_deadlines(TimePoint now, Actions& actions) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const AttemptId id = deadlines_.begin()->second;
+    Running& attempt = running_.at(id);
+    if (attempt.ended_by_us) {
+      end(id, attempt, *attempt.ended_by_us, true, now, actions);  // the grace is over
+    } else {
+      end(id, attempt, Outcome::timed_out, false, now, actions);
+    }
+  }
+}
+
+/// Asks an attempt to end, or forces it to. The first reason stays.
+void Scheduler::end(const AttemptId& id, Running& attempt, Outcome why, bool by_force, TimePoint now,
+                    Actions& actions) {
+  const bool asked_before = attempt.ended_by_us.has_value();
+  if (!asked_before) attempt.ended_by_us = why;
+  if (by_force) {
+    set_deadline(id, attempt, std::nullopt);
+    if (!attempt.kill_sent) actions.emplace_back(Kill{id});
+    attempt.kill_sent = true;
+  } else if (!asked_before) {
+    actions.emplace_back(Terminate{id});
+    set_deadline(id, attempt, now + jobs_[id.job].plan.grace);
+  }
+}
+
+void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
+  if (how <= stop_) return;
+  if (stop_ == Stop::none) drop_what_waits(actions);
+  stop_ = how;
+  if (how == Stop::drain) return;
+  for (auto& [id, attempt] : running_) end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);
+}
+
+/// Nothing new will be launched: claims are taken back, and promised retries become final failures.
+void Scheduler::drop_what_waits(Actions& actions) {
+  for (const AttemptId& id : claims_) actions.emplace_back(Unclaim{id});
+  claims_.clear();
+  durable_ = 0;
+  delayed_.clear();
+  for (auto& [next, ending] : promised_) {
+    AttemptId last = next;
+    --last.number;
+    actions.emplace_back(Abandon{last, std::move(ending)});
+  }
+  promised_.clear();
+}
+
+void Scheduler::launch_ready(Actions& actions) {
+  while (durable_ > 0 && fits(jobs_[claims_.front().job].plan.need)) {
+    const AttemptId id = claims_.front();
+    claims_.pop_front();
+    --durable_;
+    const Resources& need = jobs_[id.job].plan.need;
+    used_.slots += 1;
+    used_.cpus_milli += need.cpus_milli;
+    used_.memory += need.memory;
+    const auto slot = free_slots_.extract(free_slots_.begin()).value();
+    running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .deadline = {}});
+    promised_.erase(id);
+    ++launches_;
+    actions.emplace_back(Launch{id, slot});
+  }
+}
+
+/// Keeps the free slots and `window_` more supplied with durable claims.
+void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    claim(delayed_.begin()->second, actions);
+    delayed_.erase(delayed_.begin());
+  }
+  const std::size_t wanted = free_slots_.size() + window_;
+  while (claims_.size() < wanted) {
+    const auto id = next_slice();
+    if (!id) break;
+    claim(*id, actions);
+  }
+  if (durable_ == 0 && !claims_.empty() && fits(jobs_[claims_.front().job].plan.need)) starved_ = true;
+}
+
+void Scheduler::claim(const AttemptId& id, Actions& actions) {
+  claims_.push_back(id);
+  actions.emplace_back(Claim{id});
+}
+
+/// Fast slices need many claims ahead of a commit, slow ones should leave few behind in a crash: the window shrinks to
+/// what was launched in the last span, and doubles (in step) whenever a slot starves.
+void Scheduler::adapt_window(TimePoint now) {
+  if (now - rate_since_ < kRateSpan) return;
+  const auto spans = static_cast<std::size_t>((now - rate_since_) / kRateSpan);
+  window_ = std::clamp<std::size_t>(launches_ / spans, 1, std::max<std::size_t>(window_, 1));
+  launches_ = 0;
+  rate_since_ = now;
+}
+
+std::optional<AttemptId> Scheduler::next_slice() {
+  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+    JobState& job = jobs_[j];
+    const auto& intervals = job.plan.todo.intervals();
+    if (job.interval == intervals.size()) continue;
+    const auto& [first, last] = intervals[job.interval];
+    AttemptId id{j, first + job.offset, 1};
+    if (id.slice == last) {
+      ++job.interval;
+      job.offset = 0;
+    } else {
+      ++job.offset;
+    }
+    id.number = earlier_attempts(id) + 1;
+    return id;
+  }
+  return std::nullopt;
+}
+
+bool Scheduler::exhausted() const {
+  return claims_.empty() && delayed_.empty() && std::ranges::all_of(jobs_, [](const JobState& job) {
+           return job.interval == job.plan.todo.intervals().size();
+         });
+}
+
+/// What is too big for the machine still runs, alone: waiting would be for ever.
+bool Scheduler::fits(const Resources& need) const {
+  if (used_.slots >= capacity_.slots) return false;
+  if (running_.empty()) return true;
+  return (need.cpus_milli == 0 || used_.cpus_milli + need.cpus_milli <= capacity_.cpus_milli) &&
+         (need.memory == 0 || used_.memory + need.memory <= capacity_.memory);
+}
+
+std::uint32_t Scheduler::earlier_attempts(const AttemptId& id) const {
+  const auto& attempted = jobs_[id.job].plan.attempted;
+  const auto it = attempted.find(id.slice);
+  return it == attempted.end() ? 0 : it->second;
+}
+
+void Scheduler::set_deadline(const AttemptId& id, Running& attempt, std::optional<TimePoint> at) {
+  if (attempt.deadline) deadlines_.erase({*attempt.deadline, id});
+  attempt.deadline = at;
+  if (at) deadlines_.emplace(*at, id);
+}
+
+void Scheduler::conclude(Actions& actions) {
+  if (done_) return;
+  if (running_.empty() && (stop_ != Stop::none || exhausted())) {
+    done_ = true;
+    actions.emplace_back(Done{});
+    return;
+  }
+  std::optional<TimePoint> next;
+  if (!deadlines_.empty()) next = deadlines_.begin()->first;
+  if (!delayed_.empty() && (!next || delayed_.begin()->first < *next)) next = delayed_.begin()->first;
+  if (next && next != wake_) actions.emplace_back(WakeAt{*next});
+  wake_ = next;
+}
+
+}  // namespace runner::core
