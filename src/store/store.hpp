@@ -28,10 +28,12 @@ struct NewRun {
   std::string host;
   int pid = 0;
   util::WallTime started_at{};
+  std::string settings;  ///< what the command line changed (--set), one "name=value" a line, newlines escaped
   struct Job {
     std::string name;
     std::uint64_t slices = 0;
     std::uint64_t fingerprint = 0;
+    std::string selection;  ///< indices by --slices, "3,7-9"; "" for all
   };
   std::vector<Job> jobs;
 };
@@ -83,6 +85,7 @@ class Writer {
 struct StoredRun {
   core::RunInfo info;  ///< `live` is not the store's to know: false
   std::string spec_text;
+  std::string settings;
   std::vector<NewRun::Job> jobs;
 };
 
