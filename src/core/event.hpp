@@ -22,7 +22,8 @@ struct Event {
   std::string key;               ///< of a slice
   int pid = 0;                   ///< the runner's own for a run and a job
   unsigned slot = 0;
-  std::optional<Ending> ending;            ///< set when an attempt ended
+  std::string log;               ///< of a slice that started: where its output goes, relative to the run directory
+  std::optional<Ending> ending;  ///< set when an attempt ended
   std::optional<util::Duration> retry_in;  ///< the slice stays `running` and another attempt follows
   std::string reason;  ///< why, where there is more to say ("max_failed: 6 slices failed, 5 allowed")
 };

@@ -17,6 +17,7 @@ struct LaunchRequest {
   core::AttemptId id;
   std::uint32_t slot = 0;
   core::ExpandedAttempt attempt;
+  std::string key;                     ///< the slice's label, for OutputTap
   std::string log;                     ///< where its output goes if it writes any; relative to the run directory
   const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
 };

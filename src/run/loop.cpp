@@ -1,0 +1,353 @@
+#include "run/loop.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cassert>
+#include <csignal>
+#include <utility>
+
+#include "log/logger.hpp"
+#include "store/state_dir.hpp"
+#include "util/text.hpp"
+
+namespace runner::run {
+
+namespace {
+
+constexpr auto kTickPeriod = std::chrono::milliseconds(250);
+
+core::State state_after(const core::Ending& ending) {
+  return ending.outcome == core::Outcome::succeeded ? core::State::completed : core::State::terminated;
+}
+
+}  // namespace
+
+struct Loop::Asio {
+  explicit Asio(boost::asio::io_context& context)
+      : io(context), signals(context, SIGINT, SIGTERM, SIGHUP), wake(context), tick(context) {}
+
+  boost::asio::io_context& io;
+  boost::asio::signal_set signals;
+  boost::asio::steady_timer wake;
+  boost::asio::steady_timer tick;
+  std::atomic<store::Sequence> acknowledged = 0;  // written by the writer's thread
+  std::atomic<bool> acknowledgement_posted = false;
+};
+
+Loop::Loop(boost::asio::io_context& io, LoopSetup setup)
+    : setup_(std::move(setup)),
+      scheduler_(std::move(setup_.plans), setup_.capacity),
+      asio_(std::make_unique<Asio>(io)) {}
+
+Loop::~Loop() = default;
+
+LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
+  writer_ = &writer;
+  executor_ = &executor;
+  await_signal();
+  await_tick();
+  begin();
+  asio_->io.run();
+  result_.view = std::move(setup_.view);
+  return std::move(result_);
+}
+
+void Loop::begin() {
+  move_run(core::State::ready);
+  move_run(core::State::running);
+  feed(core::Start{});
+}
+
+// ---- the scheduler's side
+
+void Loop::feed(const core::Input& input) {
+  core::Actions actions = std::move(actions_);  // keeps its memory from step to step
+  actions.clear();
+  scheduler_.step(input, util::steady_now(), actions);
+  for (const auto& action : actions) std::visit(*this, action);
+  actions_ = std::move(actions);
+}
+
+void Loop::operator()(const core::Claim& action) {
+  LiveAttempt attempt;
+  attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
+  attempt.life.go(core::State::ready);
+  last_sequence_ = writer_->claim(action.id, attempt.key);
+  pending_.push_back({last_sequence_, std::nullopt});
+  live_.emplace(action.id, std::move(attempt));
+}
+
+void Loop::operator()(const core::Unclaim& action) {
+  last_sequence_ = writer_->unclaim(action.id);
+  live_.erase(action.id);
+}
+
+void Loop::operator()(const core::Launch& action) {
+  LiveAttempt& attempt = live_.at(action.id);
+  attempt.slot = action.slot;
+  const core::JobSpec& job = setup_.spec->jobs[action.id.job];
+  auto expanded = core::expand_attempt(
+      *setup_.spec, job,
+      {.slice = action.id.slice, .attempt = action.id.number, .slot = action.slot, .run_id = setup_.view.info.id});
+  if (!expanded) {
+    core::Ending ending;
+    ending.outcome = core::Outcome::not_started;
+    ending.started_at = ending.ended_at = util::wall_now();
+    ending.detail = expanded.error().message;
+    boost::asio::post(asio_->io, [this, id = action.id, ending = std::move(ending)] { finished(id, ending); });
+    return;
+  }
+  executor_->launch({.id = action.id,
+                     .slot = action.slot,
+                     .attempt = std::move(*expanded),
+                     .key = attempt.key,
+                     .log = store::slice_log_path(action.id.slice, attempt.key, action.id.number),
+                     .job = &job});
+}
+
+void Loop::operator()(const core::Terminate& action) {
+  executor_->signal(action.id, exec::How::terminate);
+}
+
+void Loop::operator()(const core::Kill& action) {
+  executor_->signal(action.id, exec::How::kill);
+}
+
+void Loop::operator()(const core::Settle& action) {
+  last_sequence_ = writer_->ended(action.id, action.ending);
+  auto attempt = live_.extract(action.id);
+  assert(!attempt.empty());
+  attempt.mapped().life.go(state_after(action.ending));
+  announce_end(action.id, attempt.mapped(), action.ending, action.retry_in, last_sequence_);
+}
+
+void Loop::operator()(const core::Abandon& action) {
+  LiveAttempt attempt;
+  attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
+  announce_end(action.id, attempt, action.ending, std::nullopt, last_sequence_);
+}
+
+void Loop::operator()(const core::Halt& action) {
+  result_.halted = action.reason;
+  notice(action.reason + "; no further slice is started");
+}
+
+void Loop::operator()(const core::WakeAt& action) {
+  asio_->wake.expires_at(action.at);
+  asio_->wake.async_wait([this](const boost::system::error_code& error) {
+    if (!error) feed(core::Tick{});
+  });
+}
+
+void Loop::operator()(const core::Done&) {
+  done_ = true;
+  asio_->wake.cancel();
+  finish_if_over();
+}
+
+// ---- the executor's side
+
+void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) {
+  LiveAttempt& attempt = live_.at(id);
+  attempt.pid = pid;
+  attempt.life.go(core::State::running);
+  feed(core::Started{id});
+  last_sequence_ = writer_->started(id, at, pid, log);
+  core::Event event;
+  event.at = at;
+  event.state = core::State::running;
+  event.id = id;
+  event.name = slice_name(id, attempt.key);
+  event.key = attempt.key;
+  event.pid = pid;
+  event.slot = attempt.slot;
+  event.log = log;
+  pending_.push_back({last_sequence_, std::move(event)});
+}
+
+void Loop::finished(const core::AttemptId& id, core::Ending ending) {
+  feed(core::Finished{id, std::move(ending)});
+}
+
+void Loop::backpressure(const std::string& reason) {
+  notice(reason);
+}
+
+// ---- the store's side
+
+void Loop::committed(store::Sequence through) {
+  asio_->acknowledged.store(through);
+  if (!asio_->acknowledgement_posted.exchange(true)) {
+    boost::asio::post(asio_->io, [this] { on_acknowledged(); });
+  }
+}
+
+void Loop::on_acknowledged() {
+  asio_->acknowledgement_posted.store(false);
+  const store::Sequence through = asio_->acknowledged.load();
+  std::uint64_t claims = 0;
+  while (!pending_.empty() && pending_.front().sequence <= through) {
+    Pending pending = std::move(pending_.front());
+    pending_.pop_front();
+    if (pending.event) {
+      publish(*pending.event);
+    } else {
+      ++claims;
+    }
+  }
+  if (claims > 0) feed(core::Claimed{claims});
+  finish_if_over();
+}
+
+void Loop::trouble(const std::string& message, bool waiting) {
+  boost::asio::post(asio_->io, [this, message, waiting] {
+    if (waiting) {
+      notice(message + "; no new slice is started until it can be written");
+    } else {
+      record_failed(message);
+    }
+  });
+}
+
+void Loop::recovered() {
+  boost::asio::post(asio_->io, [this] { notice("the record can be written again; going on"); });
+}
+
+/// Without a record nothing may go on: what runs is ended, and what ended since the last commit runs again later.
+void Loop::record_failed(const std::string& message) {
+  if (!result_.record_failed.empty()) return;
+  result_.record_failed = message;
+  pending_.clear();
+  feed(core::Control::terminate);
+  finish_if_over();
+}
+
+// ---- signals, ticks and the end
+
+void Loop::await_signal() {
+  asio_->signals.async_wait([this](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    on_signal(signal);
+    await_signal();
+  });
+}
+
+void Loop::on_signal(int signal) {
+  int level = stop_level_;
+  if (signal == SIGINT) level = std::min(level + 1, 3);
+  if (signal == SIGHUP) level = std::max(level, 1);
+  if (signal == SIGTERM) level = std::max(level, 2);
+  if (level == stop_level_) return;
+  stop_level_ = level;
+  if (result_.signal == 0) result_.signal = signal;
+  const std::string name = core::signal_name(signal);
+  const std::string count = util::format_count(scheduler_.running()) + " running";
+  if (level == 1) {
+    notice(name + ": no further slice is started, " + count +
+           " may end; press Ctrl-C again (or send SIGTERM) to terminate them");
+    feed(core::Control::drain);
+  } else if (level == 2) {
+    notice(name + ": terminating " + count + "; once more kills them at once");
+    feed(core::Control::terminate);
+  } else {
+    notice(name + ": killing " + count);
+    feed(core::Control::kill);
+  }
+}
+
+void Loop::await_tick() {
+  asio_->tick.expires_after(kTickPeriod);
+  asio_->tick.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    for (auto* observer : setup_.observers) observer->on_tick(setup_.view, util::steady_now());
+    await_tick();
+  });
+}
+
+void Loop::finish_if_over() {
+  if (!done_ || over_ || !pending_.empty()) return;
+  const core::State state = run_life_.state();
+  if (result_.record_failed.empty() && state == core::State::running) {
+    const bool all =
+        std::ranges::all_of(setup_.view.jobs, [](const core::JobView& job) { return job.succeeded() == job.total(); });
+    move_run(all ? core::State::completed : core::State::terminated, result_.halted);
+    return;  // over when that is on disk
+  }
+  over_ = true;
+  asio_->signals.cancel();
+  asio_->tick.cancel();
+  for (auto* observer : setup_.observers) observer->on_end(setup_.view);
+}
+
+// ---- telling
+
+void Loop::move_run(core::State state, const std::string& reason) {
+  run_life_.go(state);
+  core::Event event;
+  event.at = util::wall_now();
+  event.state = state;
+  event.pid = ::getpid();
+  event.reason = reason;
+  // A run ends after its jobs and begins before them.
+  const bool ending = state == core::State::completed || state == core::State::terminated;
+  last_sequence_ = writer_->run_state(state, event.at, reason);
+  const auto tell_run = [&] {
+    event.kind = core::SystemKind::run;
+    event.name = setup_.spec->name;
+    pending_.push_back({last_sequence_, event});
+  };
+  if (!ending) tell_run();
+  for (std::uint32_t j = 0; j < setup_.view.jobs.size(); ++j) {
+    event.kind = core::SystemKind::job;
+    event.id.job = j;
+    event.name = setup_.view.jobs[j].name();
+    pending_.push_back({last_sequence_, event});
+  }
+  if (ending) tell_run();
+}
+
+void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
+                        std::optional<util::Duration> retry_in, store::Sequence sequence) {
+  core::Event event;
+  event.at = ending.ended_at;
+  event.state = retry_in ? core::State::running : state_after(ending);
+  event.id = id;
+  event.name = slice_name(id, attempt.key);
+  event.key = attempt.key;
+  event.pid = attempt.pid;
+  event.slot = attempt.slot;
+  event.ending = ending;
+  event.retry_in = retry_in;
+  pending_.push_back({sequence, std::move(event)});
+}
+
+void Loop::publish(const core::Event& event) {
+  if (event.kind == core::SystemKind::slice) {
+    setup_.view.jobs[event.id.job].apply(event);
+  } else if (event.kind == core::SystemKind::run) {
+    setup_.view.info.state = event.state;
+    setup_.view.info.reason = event.reason;
+    if (event.state == core::State::completed || event.state == core::State::terminated) {
+      setup_.view.info.ended_at = event.at;
+    }
+  }
+  setup_.log->event(event);
+  for (auto* observer : setup_.observers) observer->on_event(event, setup_.view);
+}
+
+void Loop::notice(const std::string& message) {
+  setup_.log->warn(message);
+  for (auto* observer : setup_.observers) observer->on_notice(message);
+}
+
+std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {
+  return setup_.spec->jobs[id.job].name + "/" + key;
+}
+
+}  // namespace runner::run

@@ -1,0 +1,124 @@
+// Loop: one run from its first claim to its last acknowledged record. Carries out the scheduler's actions on the
+// executor and the store, and tells observers and the log of everything once its record is on disk. Runs on one thread
+// (one io_context); it never sleeps, blocks or touches a process itself. Used once.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.hpp"
+#include "core/run_view.hpp"
+#include "core/scheduler.hpp"
+#include "exec/executor.hpp"
+#include "report/observer.hpp"
+#include "store/store.hpp"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace runner::log {
+class RunLog;
+}
+
+namespace runner::run {
+
+struct LoopSetup {
+  const core::Spec* spec = nullptr;
+  std::vector<core::JobPlan> plans;
+  core::Resources capacity;
+  core::RunView view;  ///< as it stands before the first launch
+  std::vector<report::Observer*> observers;
+  log::RunLog* log = nullptr;
+};
+
+/// How a run ended, for the exit code and the last words.
+struct LoopResult {
+  core::RunView view;
+  int signal = 0;             ///< the signal that stopped it, 0 if none
+  std::string halted;         ///< why it was halted (max_failed), "" if it was not
+  std::string record_failed;  ///< why the record could not be kept, "" if it was
+};
+
+class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
+ public:
+  Loop(boost::asio::io_context& io, LoopSetup setup);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// `writer` and `executor` were made with this loop as their events. Returns when the run is over.
+  LoopResult run(store::Writer& writer, exec::Executor& executor);
+  /// Something a user should know; shown by every observer and logged.
+  void notice(const std::string& message);
+
+  // ExecutorEvents, on the loop's thread.
+  void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) override;
+  void finished(const core::AttemptId& id, core::Ending ending) override;
+  void backpressure(const std::string& reason) override;
+
+  // WriterEvents, on the writer's thread: posted to the loop.
+  void committed(store::Sequence through) override;
+  void trouble(const std::string& message, bool waiting) override;
+  void recovered() override;
+
+ private:
+  struct Asio;  // signals and timers
+  struct LiveAttempt {
+    std::string key;
+    core::Lifecycle life;
+    int pid = 0;
+    std::uint32_t slot = 0;
+  };
+  /// What becomes true once `sequence` is on disk.
+  struct Pending {
+    store::Sequence sequence = 0;
+    std::optional<core::Event> event;  ///< unset: a claim
+  };
+
+  void feed(const core::Input& input);
+  void operator()(const core::Claim& action);
+  void operator()(const core::Unclaim& action);
+  void operator()(const core::Launch& action);
+  void operator()(const core::Terminate& action);
+  void operator()(const core::Kill& action);
+  void operator()(const core::Settle& action);
+  void operator()(const core::Abandon& action);
+  void operator()(const core::Halt& action);
+  void operator()(const core::WakeAt& action);
+  void operator()(const core::Done& action);
+
+  void begin();
+  void on_acknowledged();
+  void on_signal(int signal);
+  void await_signal();
+  void await_tick();
+  void record_failed(const std::string& message);
+  void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
+                    std::optional<util::Duration> retry_in, store::Sequence sequence);
+  void move_run(core::State state, const std::string& reason = {});
+  void publish(const core::Event& event);
+  void finish_if_over();
+  [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;
+
+  LoopSetup setup_;
+  core::Scheduler scheduler_;
+  std::unique_ptr<Asio> asio_;
+  store::Writer* writer_ = nullptr;
+  exec::Executor* executor_ = nullptr;
+  core::Actions actions_;
+  std::map<core::AttemptId, LiveAttempt> live_;
+  std::deque<Pending> pending_;
+  core::Lifecycle run_life_;
+  store::Sequence last_sequence_ = 0;
+  LoopResult result_;
+  bool done_ = false;   ///< the scheduler has nothing left
+  bool over_ = false;   ///< and everything about it is on disk
+  int stop_level_ = 0;  ///< 1 drain, 2 terminate, 3 kill
+};
+
+}  // namespace runner::run
