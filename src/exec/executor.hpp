@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/attempt.hpp"
+#include "core/output_tap.hpp"
 #include "core/scheduler.hpp"
 #include "core/spec.hpp"
 
@@ -40,20 +41,8 @@ class ExecutorEvents {
 
 enum class How : std::uint8_t { terminate, kill };  ///< TERM+CONT, KILL: always the attempt's whole tree
 
-/// Takes the output of attempts while they run, when it is to be shown as well as logged (--print). Implemented by
-/// report/; called from the loop's thread with pieces in the order in which they were read.
-enum class Stream : std::uint8_t { out, err };
-class OutputTap {
- public:
-  virtual void data(const core::AttemptId& id, const std::string& key, Stream stream, std::string_view piece) = 0;
-  /// Both streams of the attempt are at their end; called before finished().
-  virtual void closed(const core::AttemptId& id) = 0;
-  /// False while it cannot take more: the executor then stops reading (the slices' pipes fill and they wait).
-  [[nodiscard]] virtual bool ready() const = 0;
-
- protected:
-  ~OutputTap() = default;
-};
+using core::OutputTap;  ///< takes the output of attempts while they run (--print)
+using core::Stream;
 
 class Executor {
  public:
