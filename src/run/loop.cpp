@@ -70,11 +70,13 @@ void Loop::feed(const core::Input& input) {
   core::Actions actions = std::move(actions_);  // keeps its memory from step to step
   actions.clear();
   scheduler_.step(input, util::steady_now(), actions);
-  for (const auto& action : actions) std::visit(*this, action);
+  for (const auto& action : actions) {
+    std::visit([this](const auto& one) { carry_out(one); }, action);
+  }
   actions_ = std::move(actions);
 }
 
-void Loop::operator()(const core::Claim& action) {
+void Loop::carry_out(const core::Claim& action) {
   LiveAttempt attempt;
   attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
   attempt.life.go(core::State::ready);
@@ -83,12 +85,12 @@ void Loop::operator()(const core::Claim& action) {
   live_.emplace(action.id, std::move(attempt));
 }
 
-void Loop::operator()(const core::Unclaim& action) {
+void Loop::carry_out(const core::Unclaim& action) {
   last_sequence_ = writer_->unclaim(action.id);
   live_.erase(action.id);
 }
 
-void Loop::operator()(const core::Launch& action) {
+void Loop::carry_out(const core::Launch& action) {
   LiveAttempt& attempt = live_.at(action.id);
   attempt.slot = action.slot;
   const core::JobSpec& job = setup_.spec->jobs[action.id.job];
@@ -111,15 +113,15 @@ void Loop::operator()(const core::Launch& action) {
                      .job = &job});
 }
 
-void Loop::operator()(const core::Terminate& action) {
+void Loop::carry_out(const core::Terminate& action) {
   executor_->signal(action.id, exec::How::terminate);
 }
 
-void Loop::operator()(const core::Kill& action) {
+void Loop::carry_out(const core::Kill& action) {
   executor_->signal(action.id, exec::How::kill);
 }
 
-void Loop::operator()(const core::Settle& action) {
+void Loop::carry_out(const core::Settle& action) {
   last_sequence_ = writer_->ended(action.id, action.ending);
   auto attempt = live_.extract(action.id);
   assert(!attempt.empty());
@@ -127,25 +129,25 @@ void Loop::operator()(const core::Settle& action) {
   announce_end(action.id, attempt.mapped(), action.ending, action.retry_in, last_sequence_);
 }
 
-void Loop::operator()(const core::Abandon& action) {
+void Loop::carry_out(const core::Abandon& action) {
   LiveAttempt attempt;
   attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
   announce_end(action.id, attempt, action.ending, std::nullopt, last_sequence_);
 }
 
-void Loop::operator()(const core::Halt& action) {
+void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
   notice(action.reason + "; no further slice is started");
 }
 
-void Loop::operator()(const core::WakeAt& action) {
+void Loop::carry_out(const core::WakeAt& action) {
   asio_->wake.expires_at(action.at);
   asio_->wake.async_wait([this](const boost::system::error_code& error) {
     if (!error) feed(core::Tick{});
   });
 }
 
-void Loop::operator()(const core::Done&) {
+void Loop::carry_out(const core::Done&) {
   done_ = true;
   asio_->wake.cancel();
   finish_if_over();

@@ -81,16 +81,16 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   };
 
   void feed(const core::Input& input);
-  void operator()(const core::Claim& action);
-  void operator()(const core::Unclaim& action);
-  void operator()(const core::Launch& action);
-  void operator()(const core::Terminate& action);
-  void operator()(const core::Kill& action);
-  void operator()(const core::Settle& action);
-  void operator()(const core::Abandon& action);
-  void operator()(const core::Halt& action);
-  void operator()(const core::WakeAt& action);
-  void operator()(const core::Done& action);
+  void carry_out(const core::Claim& action);
+  void carry_out(const core::Unclaim& action);
+  void carry_out(const core::Launch& action);
+  void carry_out(const core::Terminate& action);
+  void carry_out(const core::Kill& action);
+  void carry_out(const core::Settle& action);
+  void carry_out(const core::Abandon& action);
+  void carry_out(const core::Halt& action);
+  void carry_out(const core::WakeAt& action);
+  void carry_out(const core::Done& action);
 
   void begin();
   void on_acknowledged();

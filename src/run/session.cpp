@@ -1,0 +1,288 @@
+#include "run/session.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "util/text.hpp"
+
+namespace runner::run {
+
+namespace {
+
+using util::Error;
+using util::Result;
+
+Refusal refuse(std::string message, Refusal::Why why = Refusal::Why::usage) {
+  return {why, std::move(message)};
+}
+
+core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
+  core::JobPlan plan;
+  plan.retry = job.retry;
+  plan.timeout = job.timeout;
+  plan.grace = job.grace;
+  plan.need = {.slots = 1, .cpus_milli = job.cpus_milli.value_or(0), .memory = job.memory.value_or(0)};
+  if (job.max_failed) plan.max_failed = job.max_failed->tolerated(slices);
+  plan.on_halt = job.on_halt;
+  return plan;
+}
+
+/// What differs between a run as it began and the spec as it is now, for people; "" when nothing does.
+std::string changes(const store::StoredRun& stored, const SessionRequest& request) {
+  const core::Spec& spec = *request.spec;
+  std::string text = line_diff(stored.spec_text, spec.text);
+  const std::string settings = line_diff(stored.settings, request.settings);
+  if (!settings.empty()) text += "--set:\n" + settings;
+  for (std::size_t j = 0; j < std::min(stored.jobs.size(), spec.jobs.size()); ++j) {
+    const auto& slices = spec.jobs[j].slices;
+    if (stored.jobs[j].fingerprint == slices.fingerprint()) continue;
+    text += "the list of slices changed (" + util::format_count(stored.jobs[j].slices) + " then, " +
+            util::format_count(slices.size()) + " now)\n";
+  }
+  return text;
+}
+
+/// The slices that `text` names within `job`, or all.
+Result<core::IntervalSet> select(const core::JobSpec& job, const std::optional<std::string>& text) {
+  if (!text) return core::IntervalSet::first_n(job.slices.size());
+  auto selected = job.slices.select(*text);
+  if (!selected) return Error{"--slices: " + selected.error().message};
+  return selected;
+}
+
+/// A selection as it is stored: by index, "" for everything.
+std::string stored_selection(const core::JobSpec& job, const core::IntervalSet& selection) {
+  return selection.count() == job.slices.size() ? std::string() : selection.to_string();
+}
+
+Result<core::IntervalSet> parse_stored_selection(const std::string& text, const core::JobSpec& job) {
+  if (text.empty()) return core::IntervalSet::first_n(job.slices.size());
+  auto ranges = core::parse_ranges(text);
+  if (!ranges) return ranges.error();
+  core::IntervalSet set;
+  for (const auto& range : *ranges) {
+    set.insert_range(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.last));
+  }
+  return set;
+}
+
+store::NewRun describe(const SessionRequest& request, std::string id) {
+  const core::Spec& spec = *request.spec;
+  store::NewRun run;
+  run.id = std::move(id);
+  run.name = spec.name;
+  run.spec_path = spec.path;
+  run.spec_text = spec.text;
+  run.settings = request.settings;
+  run.host = host::hostname();
+  run.pid = ::getpid();
+  run.started_at = util::wall_now();
+  for (const auto& job : spec.jobs) {
+    run.jobs.push_back(
+        {.name = job.name, .slices = job.slices.size(), .fingerprint = job.slices.fingerprint(), .selection = {}});
+  }
+  return run;
+}
+
+core::RunInfo info_of(const store::NewRun& run) {
+  core::RunInfo info;
+  info.id = run.id;
+  info.name = run.name;
+  info.spec_path = run.spec_path;
+  info.host = run.host;
+  info.pid = run.pid;
+  info.started_at = run.started_at;
+  info.live = true;
+  return info;
+}
+
+std::string live_message(const core::Spec& spec, const store::LockOwner& owner) {
+  return "another run of " + spec.path + " is live: pid " + std::to_string(owner.pid) + " on " + owner.host +
+         " since " + owner.started_at + "; see it with: runner status " + util::shell_quote(spec.path);
+}
+
+}  // namespace
+
+std::uint64_t Session::slices_to_run() const {
+  std::uint64_t count = 0;
+  for (const auto& plan : plans) count += plan.todo.count();
+  return count;
+}
+
+Result<void> Session::record(store::Writer& writer) const {
+  if (!resumed) return writer.begin_run(run);
+  for (const auto& [job, moves] : moves_) {
+    if (auto moved = writer.remap_slices(run.id, job, moves); !moved) return moved.error();
+  }
+  return writer.resume_run(run, lost);
+}
+
+namespace {
+
+std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& session) {
+  session.run = describe(request, store::new_run_id(util::wall_now()));
+  session.view.info = info_of(session.run);
+  for (std::size_t j = 0; j < request.spec->jobs.size(); ++j) {
+    const core::JobSpec& job = request.spec->jobs[j];
+    auto selection = select(job, request.slices);
+    if (!selection) return refuse(selection.error().message);
+    session.run.jobs[j].selection = stored_selection(job, *selection);
+    session.view.jobs.emplace_back(job.name, selection->count());
+    session.plans.push_back(make_plan(job, selection->count()));
+    session.plans.back().todo = std::move(*selection);
+  }
+  return std::nullopt;
+}
+
+/// Reads one job's history into the view and the plan.
+class History {
+ public:
+  History(const core::JobSpec& job, bool match_by_key, core::JobView& view, core::JobPlan& plan)
+      : job_(job), match_by_key_(match_by_key), view_(view), plan_(plan) {}
+
+  void add(core::AttemptRecord record) {
+    if (match_by_key_) {
+      const auto index = job_.slices.find(record.key);
+      if (!index) {
+        moves_.emplace_back(record.id.slice, kGone);
+        return;
+      }
+      if (*index != record.id.slice) moves_.emplace_back(record.id.slice, *index);
+      record.id.slice = *index;
+    }
+    const bool succeeded = record.ending && record.ending->outcome == core::Outcome::succeeded;
+    if (succeeded) {
+      succeeded_.insert(record.id.slice);
+    } else {
+      plan_.attempted[record.id.slice] = record.id.number;
+      if (!record.ending) lost_.push_back(record.id);
+    }
+    view_.add_record(record, false);
+  }
+
+  static constexpr std::uint64_t kGone = UINT64_MAX;  ///< as Writer::remap_slices takes it: no slice any more
+  core::IntervalSet succeeded_;
+  std::vector<core::AttemptId> lost_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> moves_;
+
+ private:
+  const core::JobSpec& job_;
+  bool match_by_key_;
+  core::JobView& view_;
+  core::JobPlan& plan_;
+};
+
+/// Finds the run to take up, or says why it cannot be.
+std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& request, store::Reader& reader) {
+  const std::string spec_arg = util::shell_quote(request.spec->path);
+  auto found = reader.find_run(std::nullopt);
+  if (!found) return refuse(found.error().message, Refusal::Why::record);
+  if (!*found) return refuse("there is no run of " + request.spec->path + " to resume; start one: runner " + spec_arg);
+  store::StoredRun stored = std::move(**found);
+  if (stored.jobs.size() != request.spec->jobs.size()) {
+    return refuse("the jobs of " + request.spec->path + " changed since run " + stored.info.id +
+                  " began; start a new run: runner " + spec_arg);
+  }
+  const std::string difference = changes(stored, request);
+  if (!difference.empty() && !request.accept_changes) {
+    return refuse(request.spec->path + " changed since run " + stored.info.id + " began:\n" + difference +
+                  "to resume it all the same (slices are matched by key): runner " + spec_arg +
+                  " --resume --accept-changes\nto start anew: runner " + spec_arg);
+  }
+  return stored;
+}
+
+std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
+                                        store::Reader& reader, Session& session) {
+  const core::Spec& spec = *request.spec;
+  session.resumed = true;
+  session.run = describe(request, stored.info.id);
+  session.view.info = info_of(session.run);
+  session.view.info.started_at = stored.info.started_at;
+  session.view.info.resumes = stored.info.resumes + 1;
+
+  std::vector<core::IntervalSet> selections;
+  for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
+    const core::JobSpec& job = spec.jobs[j];
+    const bool same_list = stored.jobs[j].fingerprint == job.slices.fingerprint();
+    // A selection was stored by index; of another list it means nothing, so all of that is run.
+    auto selection = parse_stored_selection(same_list ? stored.jobs[j].selection : std::string(), job);
+    if (!selection) return refuse(selection.error().message, Refusal::Why::record);
+    session.run.jobs[j].selection = stored_selection(job, *selection);
+    session.view.jobs.emplace_back(job.name, selection->count());
+    session.plans.push_back(make_plan(job, selection->count()));
+    selections.push_back(std::move(*selection));
+  }
+  std::vector<History> histories;
+  for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
+    const bool same_list = stored.jobs[j].fingerprint == spec.jobs[j].slices.fingerprint();
+    histories.emplace_back(spec.jobs[j], !same_list, session.view.jobs[j], session.plans[j]);
+  }
+  auto read = reader.last_attempts(stored.info.id, [&](const core::AttemptRecord& record) {
+    if (record.id.job < histories.size()) histories[record.id.job].add(record);
+  });
+  if (!read) return refuse(read.error().message, Refusal::Why::record);
+
+  for (std::uint32_t j = 0; j < histories.size(); ++j) {
+    History& history = histories[j];
+    core::IntervalSet todo = selections[j].without(history.succeeded_);
+    if (request.slices) {
+      auto wanted = select(spec.jobs[j], request.slices);
+      if (!wanted) return refuse(wanted.error().message);
+      todo = todo.intersect(*wanted);
+    }
+    session.plans[j].todo = std::move(todo);
+    session.lost.insert(session.lost.end(), history.lost_.begin(), history.lost_.end());
+    if (!history.moves_.empty()) session.moves_.emplace_back(j, std::move(history.moves_));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::variant<Session, Refusal> open_session(const SessionRequest& request) {
+  const core::Spec& spec = *request.spec;
+  store::StateDir dir(spec.state_dir);
+  if (request.resume && !dir.exists()) {
+    return refuse("there is no run of " + spec.path + " to resume (no " + dir.path() + "); start one: runner " +
+                  util::shell_quote(spec.path));
+  }
+  if (auto created = dir.create(); !created) return refuse(created.error().message, Refusal::Why::record);
+  auto locked = dir.lock();
+  if (!locked) return refuse(locked.error().message, Refusal::Why::record);
+  if (const auto* owner = std::get_if<store::LockOwner>(&*locked)) {
+    return refuse(live_message(spec, *owner), Refusal::Why::live);
+  }
+  Session session(std::move(dir), std::move(std::get<store::StateLock>(*locked)));
+
+  if (!request.resume) {
+    if (auto refusal = plan_new_run(request, session)) return *refusal;
+    return session;
+  }
+
+  auto reader = store::Reader::open(session.state_dir.database());
+  if (!reader) return refuse(reader.error().message, Refusal::Why::record);
+  auto chosen = run_to_resume(request, **reader);
+  if (auto* refusal = std::get_if<Refusal>(&chosen)) return *refusal;
+  if (auto refusal = plan_resumed_run(request, std::get<store::StoredRun>(chosen), **reader, session)) return *refusal;
+  return session;
+}
+
+core::Resources capacity(const core::Spec& spec, const host::Machine& machine) {
+  std::uint32_t slots = machine.cpus;
+  switch (spec.n_procs.kind) {
+    case core::ProcCount::Kind::count:
+      slots = spec.n_procs.value;
+      break;
+    case core::ProcCount::Kind::automatic:
+      break;
+    case core::ProcCount::Kind::percent:
+      slots = static_cast<std::uint32_t>(std::lround(machine.cpus * static_cast<double>(spec.n_procs.value) / 100.0));
+      break;
+  }
+  return {.slots = std::max(1U, slots), .cpus_milli = std::int64_t{machine.cpus} * 1000, .memory = machine.memory};
+}
+
+}  // namespace runner::run

@@ -1,0 +1,67 @@
+// Session: what is settled before the first launch - the state directory is locked, the run is new or taken up again,
+// and it is known which slices are to run. Made by open_session(); holds the lock as long as it lives.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/run_view.hpp"
+#include "core/scheduler.hpp"
+#include "core/spec.hpp"
+#include "host/machine.hpp"
+#include "store/state_dir.hpp"
+#include "store/store.hpp"
+
+namespace runner::run {
+
+struct SessionRequest {
+  const core::Spec* spec = nullptr;  ///< with the command line's overrides in it; outlives the session
+  bool resume = false;
+  bool accept_changes = false;        ///< resume although the spec or the slices changed; slices match by key
+  std::optional<std::string> slices;  ///< --slices
+  std::string settings;               ///< --set, kept with the run
+};
+
+/// Why there is no session. Nothing was started and nothing was changed.
+struct Refusal {
+  enum class Why : std::uint8_t { usage, live, record };
+  Why why = Why::usage;
+  std::string message;
+};
+
+class Session {
+ public:
+  store::StateDir state_dir;
+  store::StateLock lock;
+  store::NewRun run;  ///< of this invocation; a resumed run keeps its id
+  bool resumed = false;
+  core::RunView view;  ///< before the first launch
+  std::vector<core::JobPlan> plans;
+  std::vector<core::AttemptId> lost;  ///< claimed or started by the runner before, and never ended
+  std::vector<std::string> notices;   ///< for the user, before the run begins
+
+  [[nodiscard]] std::uint64_t slices_to_run() const;
+  /// Writes down that the run begins (again). Before the first launch.
+  [[nodiscard]] util::Result<void> record(store::Writer& writer) const;
+
+ private:
+  friend std::variant<Session, Refusal> open_session(const SessionRequest& request);
+  Session(store::StateDir dir, store::StateLock held) : state_dir(std::move(dir)), lock(std::move(held)) {}
+
+  using Moves = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  std::vector<std::pair<std::uint32_t, Moves>> moves_;  ///< slices whose index changed, by job
+  std::vector<std::string> all_runs_;
+};
+
+std::variant<Session, Refusal> open_session(const SessionRequest& request);
+
+/// n_procs as a number of slots, and the CPUs and memory that declared needs are held against.
+core::Resources capacity(const core::Spec& spec, const host::Machine& machine);
+
+/// A line-by-line difference, "-old" and "+new" with two lines around; "" when equal.
+std::string line_diff(std::string_view before, std::string_view after);
+
+}  // namespace runner::run
