@@ -13,12 +13,15 @@
 
 namespace runner::core {
 
-/// Failed slices with the same cause ("exit code 3", "signal 9 (SIGKILL)").
+/// Failed slices with the same cause ("exit code 3", "signal 9 (SIGKILL)"). What differs from slice to slice, such as
+/// the name of a missing output, is no part of the cause: the number of groups is bounded.
 struct FailureGroup {
   std::string cause;
   Outcome outcome = Outcome::failed;
+  int exit_code = 0;  ///< of failed
+  int signal = 0;     ///< of killed
   IntervalSet slices;
-  AttemptRecord example;  ///< the first of them
+  AttemptRecord example;  ///< of the lowest slice among those remembered
 };
 
 struct RunningAttempt {
@@ -31,9 +34,11 @@ class JobView {
   JobView(std::string name, std::uint64_t total) : name_(std::move(name)), total_(total) {}
 
   /// The last attempt of one slice, as the store has it. Call once per slice, in any order.
-  /// `live`: whether the run is; an attempt without an end is then running (or claimed), else lost.
+  /// `live`: whether the run is; an attempt without an end is then running (or, never seen to start, waiting), else
+  /// lost.
   void add_record(const AttemptRecord& record, bool live);
-  /// A slice's event during a live run.
+  /// A slice's event during a live run. Rows and events give the same view but for one thing no row can tell: a slice
+  /// that waits for its retry is failed by its rows and waiting by its events.
   void apply(const Event& event);
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -45,7 +50,8 @@ class JobView {
   [[nodiscard]] const IntervalSet& failed_slices() const { return failed_; }
   [[nodiscard]] std::uint64_t count(Outcome outcome) const { return by_outcome_[static_cast<std::size_t>(outcome)]; }
   [[nodiscard]] IntervalSet lost_slices() const;
-  [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended nor running
+  [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended for good nor running
+  /// Attempts that began, beyond the first of each slice; over all resumes.
   [[nodiscard]] std::uint64_t retries() const { return retries_; }
   [[nodiscard]] const std::map<std::uint64_t, RunningAttempt>& running() const { return running_; }
   /// Most frequent cause first.
@@ -54,16 +60,25 @@ class JobView {
   [[nodiscard]] util::Duration total_runtime() const { return total_runtime_; }
 
  private:
+  /// A group and the records it can give an example from. Not every record is kept: a million failures would not fit.
+  struct Group {
+    FailureGroup failure;
+    std::map<std::uint64_t, AttemptRecord> remembered;  ///< the lowest slices', at most kRemembered
+  };
+  static constexpr std::size_t kRemembered = 256;
+
   void settle(const AttemptRecord& record);
   void forget(std::uint64_t slice);
+  [[nodiscard]] bool is_new(const AttemptId& id) const;
 
   std::string name_;
   std::uint64_t total_ = 0;
   IntervalSet succeeded_;
   IntervalSet failed_;
   std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};
-  std::map<std::string, FailureGroup> groups_;
+  std::map<std::string, Group> groups_;
   std::map<std::uint64_t, RunningAttempt> running_;
+  std::map<std::uint64_t, std::uint32_t> retrying_;  ///< slice -> the attempt that ended; another is to follow
   std::uint64_t retries_ = 0;
   util::Duration total_runtime_{};
 };

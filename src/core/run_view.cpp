@@ -1,0 +1,162 @@
+#include "core/run_view.hpp"
+
+#include <algorithm>
+
+namespace runner::core {
+
+namespace {
+
+/// The cause failures are grouped by: outcome and number only, so that 1,000 missing outputs are one group.
+std::string cause_of(const Ending& ending) {
+  switch (ending.outcome) {
+    case Outcome::failed:
+      return "exit code " + std::to_string(ending.exit_code);
+    case Outcome::killed:
+      return "signal " + std::to_string(ending.signal) + " (" + signal_name(ending.signal) + ")";
+    case Outcome::timed_out:
+      return "timed out";
+    case Outcome::out_of_memory:
+      return "out of memory";
+    case Outcome::not_started:
+      return "not started";
+    case Outcome::missing_output:
+      return "missing output";
+    case Outcome::succeeded:
+    case Outcome::cancelled:
+    case Outcome::lost:
+      return std::string(name(ending.outcome));
+  }
+  return {};
+}
+
+}  // namespace
+
+void JobView::add_record(const AttemptRecord& record, bool live) {
+  const bool begun = record.ending || record.pid != 0 || record.started_at;
+  if (live && !begun) {  // a claim: only the attempts before it have begun
+    retries_ += record.id.number > 2 ? record.id.number - 2 : 0;
+    return;
+  }
+  retries_ += record.id.number - 1;
+  if (live && !record.ending) {
+    running_[record.id.slice] = RunningAttempt{record};
+    return;
+  }
+  if (record.ending) {
+    settle(record);
+    return;
+  }
+  AttemptRecord lost = record;
+  lost.ending.emplace().outcome = Outcome::lost;
+  lost.ending->log = record.log;
+  settle(lost);
+}
+
+void JobView::apply(const Event& event) {
+  if (event.kind != SystemKind::slice) return;
+  const bool starts = !event.ending && event.state == State::running;
+  if (!starts && !event.ending) return;
+
+  const std::uint64_t slice = event.id.slice;
+  if (is_new(event.id) && event.id.number > 1) ++retries_;
+  AttemptRecord record;
+  if (const auto it = running_.find(slice); it != running_.end()) record = std::move(it->second.record);
+  record.id = event.id;
+  record.key = event.key;
+  if (event.pid != 0) record.pid = event.pid;
+  if (!event.log.empty()) record.log = event.log;
+  forget(slice);
+
+  if (starts) {
+    record.started_at = event.at;
+    running_[slice] = RunningAttempt{std::move(record), event.slot};
+  } else if (event.retry_in) {
+    retrying_[slice] = event.id.number;
+  } else {
+    record.ending = event.ending;
+    settle(record);
+  }
+}
+
+IntervalSet JobView::lost_slices() const {
+  const auto it = groups_.find(std::string(core::name(Outcome::lost)));
+  return it == groups_.end() ? IntervalSet() : it->second.failure.slices;
+}
+
+std::uint64_t JobView::waiting() const {
+  const std::uint64_t known = succeeded_.count() + failed_.count() + running_.size();
+  return total_ > known ? total_ - known : 0;
+}
+
+std::vector<FailureGroup> JobView::failure_groups() const {
+  std::vector<FailureGroup> groups;
+  for (const auto& [cause, group] : groups_) {
+    groups.push_back(group.failure);
+    FailureGroup& copy = groups.back();
+    if (group.remembered.empty()) {
+      copy.example.id.slice = copy.slices.intervals().front().first;
+    } else {
+      copy.example = group.remembered.begin()->second;
+    }
+  }
+  std::ranges::stable_sort(groups, std::ranges::greater(),
+                           [](const FailureGroup& group) { return group.slices.count(); });
+  return groups;
+}
+
+/// Enters the final verdict on a slice that is in no other place (new, or forgotten).
+void JobView::settle(const AttemptRecord& record) {
+  const Ending& ending = *record.ending;
+  const std::uint64_t slice = record.id.slice;
+  ++by_outcome_[static_cast<std::size_t>(ending.outcome)];
+  if (ending.outcome == Outcome::succeeded) {
+    succeeded_.insert(slice);
+    total_runtime_ += ending.runtime;
+    return;
+  }
+  failed_.insert(slice);
+  const std::string cause = cause_of(ending);
+  Group& group = groups_[cause];
+  group.failure.cause = cause;
+  group.failure.outcome = ending.outcome;
+  group.failure.exit_code = ending.outcome == Outcome::failed ? ending.exit_code : 0;
+  group.failure.signal = ending.outcome == Outcome::killed ? ending.signal : 0;
+  group.failure.slices.insert(slice);
+
+  auto& remembered = group.remembered;
+  if (remembered.size() >= kRemembered) {
+    const auto highest = std::prev(remembered.end());
+    if (slice > highest->first) return;
+    remembered.erase(highest);
+  }
+  remembered.insert_or_assign(slice, record).first->second.log = ending.log;
+}
+
+/// Takes a slice out of wherever it is, because something newer is known of it.
+void JobView::forget(std::uint64_t slice) {
+  running_.erase(slice);
+  retrying_.erase(slice);
+  if (succeeded_.contains(slice)) {
+    succeeded_.erase(slice);
+    --by_outcome_[static_cast<std::size_t>(Outcome::succeeded)];
+    return;
+  }
+  if (!failed_.contains(slice)) return;
+  failed_.erase(slice);
+  const auto it =
+      std::ranges::find_if(groups_, [&](const auto& entry) { return entry.second.failure.slices.contains(slice); });
+  Group& group = it->second;
+  --by_outcome_[static_cast<std::size_t>(group.failure.outcome)];
+  group.failure.slices.erase(slice);
+  group.remembered.erase(slice);
+  if (group.failure.slices.empty()) groups_.erase(it);
+}
+
+/// Whether nothing has been heard of this attempt before.
+bool JobView::is_new(const AttemptId& id) const {
+  if (const auto it = running_.find(id.slice); it != running_.end()) return it->second.record.id.number != id.number;
+  if (const auto it = retrying_.find(id.slice); it != retrying_.end()) return it->second != id.number;
+  return true;
+}
+
+}  // namespace runner::core
