@@ -112,11 +112,7 @@ std::uint64_t Session::slices_to_run() const {
 }
 
 Result<void> Session::record(store::Writer& writer) const {
-  if (!resumed) return writer.begin_run(run);
-  for (const auto& [job, moves] : moves_) {
-    if (auto moved = writer.remap_slices(run.id, job, moves); !moved) return moved.error();
-  }
-  return writer.resume_run(run, lost);
+  return resumed ? writer.resume_run(run, lost, remaps) : writer.begin_run(run);
 }
 
 namespace {
@@ -136,38 +132,39 @@ std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& sess
   return std::nullopt;
 }
 
-/// Reads one job's history into the view and the plan.
+/// One job's history: into the view, into the plan, and what is to be written down of it.
 class History {
  public:
   History(const core::JobSpec& job, bool match_by_key, core::JobView& view, core::JobPlan& plan)
       : job_(job), match_by_key_(match_by_key), view_(view), plan_(plan) {}
 
-  void add(core::AttemptRecord record) {
-    if (match_by_key_) {
-      const auto index = job_.slices.find(record.key);
-      if (!index) {
-        moves_.emplace_back(record.id.slice, kGone);
-        return;
-      }
-      if (*index != record.id.slice) moves_.emplace_back(record.id.slice, *index);
-      record.id.slice = *index;
-    }
-    const bool succeeded = record.ending && record.ending->outcome == core::Outcome::succeeded;
-    if (succeeded) {
-      succeeded_.insert(record.id.slice);
+  void add(const core::AttemptRecord& record) {
+    if (!record.ending) lost.push_back(record.id);
+    if (!match_by_key_) return keep(record);
+    const auto index = job_.slices.find(record.key);
+    if (!index) return;  // no slice any more
+    moves.push_back({.from = record.id.slice, .to = *index});
+    core::AttemptRecord moved = record;
+    moved.id.slice = *index;
+    keep(moved);
+  }
+
+  [[nodiscard]] bool match_by_key() const { return match_by_key_; }
+
+  core::IntervalSet succeeded;
+  std::vector<core::AttemptId> lost;
+  std::vector<store::Remap::Move> moves;
+
+ private:
+  void keep(const core::AttemptRecord& record) {
+    if (record.ending && record.ending->outcome == core::Outcome::succeeded) {
+      succeeded.insert(record.id.slice);
     } else {
       plan_.attempted[record.id.slice] = record.id.number;
-      if (!record.ending) lost_.push_back(record.id);
     }
     view_.add_record(record, false);
   }
 
-  static constexpr std::uint64_t kGone = UINT64_MAX;  ///< as Writer::remap_slices takes it: no slice any more
-  core::IntervalSet succeeded_;
-  std::vector<core::AttemptId> lost_;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> moves_;
-
- private:
   const core::JobSpec& job_;
   bool match_by_key_;
   core::JobView& view_;
@@ -197,7 +194,6 @@ std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& requ
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
                                         store::Reader& reader, Session& session) {
   const core::Spec& spec = *request.spec;
-  session.resumed = true;
   session.run = describe(request, stored.info.id);
   session.view.info = info_of(session.run);
   session.view.info.started_at = stored.info.started_at;
@@ -227,15 +223,15 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
 
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
     History& history = histories[j];
-    core::IntervalSet todo = selections[j].without(history.succeeded_);
+    core::IntervalSet todo = selections[j].without(history.succeeded);
     if (request.slices) {
       auto wanted = select(spec.jobs[j], request.slices);
       if (!wanted) return refuse(wanted.error().message);
       todo = todo.intersect(*wanted);
     }
     session.plans[j].todo = std::move(todo);
-    session.lost.insert(session.lost.end(), history.lost_.begin(), history.lost_.end());
-    if (!history.moves_.empty()) session.moves_.emplace_back(j, std::move(history.moves_));
+    session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());
+    if (history.match_by_key()) session.remaps.push_back({.job = j, .moves = std::move(history.moves)});
   }
   return std::nullopt;
 }
@@ -255,7 +251,14 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   if (const auto* owner = std::get_if<store::LockOwner>(&*locked)) {
     return refuse(live_message(spec, *owner), Refusal::Why::live);
   }
-  Session session(std::move(dir), std::move(std::get<store::StateLock>(*locked)));
+  Session session{.state_dir = std::move(dir),
+                  .lock = std::move(std::get<store::StateLock>(*locked)),
+                  .run = {},
+                  .resumed = request.resume,
+                  .view = {},
+                  .plans = {},
+                  .lost = {},
+                  .remaps = {}};
 
   if (!request.resume) {
     if (auto refusal = plan_new_run(request, session)) return *refusal;

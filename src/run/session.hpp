@@ -32,28 +32,20 @@ struct Refusal {
   std::string message;
 };
 
-class Session {
- public:
+struct Session {
   store::StateDir state_dir;
   store::StateLock lock;
   store::NewRun run;  ///< of this invocation; a resumed run keeps its id
   bool resumed = false;
   core::RunView view;  ///< before the first launch
   std::vector<core::JobPlan> plans;
-  std::vector<core::AttemptId> lost;  ///< claimed or started by the runner before, and never ended
-  std::vector<std::string> notices;   ///< for the user, before the run begins
+  std::vector<core::AttemptId>
+      lost;  ///< claimed or started by the runner before, and never ended; by their stored index
+  std::vector<store::Remap> remaps;  ///< slices that have another index than before (--accept-changes)
 
   [[nodiscard]] std::uint64_t slices_to_run() const;
   /// Writes down that the run begins (again). Before the first launch.
   [[nodiscard]] util::Result<void> record(store::Writer& writer) const;
-
- private:
-  friend std::variant<Session, Refusal> open_session(const SessionRequest& request);
-  Session(store::StateDir dir, store::StateLock held) : state_dir(std::move(dir)), lock(std::move(held)) {}
-
-  using Moves = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
-  std::vector<std::pair<std::uint32_t, Moves>> moves_;  ///< slices whose index changed, by job
-  std::vector<std::string> all_runs_;
 };
 
 std::variant<Session, Refusal> open_session(const SessionRequest& request);

@@ -1,0 +1,256 @@
+#include "cli.hpp"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <sstream>
+
+#include "util/text.hpp"
+
+namespace runner::app {
+
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr std::string_view kOverview =
+    R"(runner - run one command over many slices of a data set, N at a time
+
+usage:
+  runner SPEC [options]                start a run (= runner run SPEC)
+  runner SPEC --resume                 finish the last run: what has not run, failed or was lost (= runner resume SPEC)
+  runner SPEC -n                       print the exact commands, start nothing
+  runner status SPEC [--json]          what runs, what is done, what failed and why, what to type next
+  runner logs SPEC SLICE [-f]          the output of a slice
+  runner check SPEC                    validate the spec and show the plan
+  runner help [run|status|logs|check]  options of a subcommand
+
+exit status:
+  0  every slice succeeded             4    the record could not be kept (disk full, I/O error)
+  1  some slices did not               70   a bug in runner
+  2  wrong usage or spec               75   another run of this spec is live
+  3  stopped early (max_failed)        128+n  ended by signal n
+)";
+
+/// The subcommands; the first word of the command line, or a spec for `run`.
+enum class Verb : std::uint8_t { run, resume, status, logs, check };
+constexpr std::array<std::pair<std::string_view, Verb>, 5> kVerbs = {{{"run", Verb::run},
+                                                                      {"resume", Verb::resume},
+                                                                      {"status", Verb::status},
+                                                                      {"logs", Verb::logs},
+                                                                      {"check", Verb::check}}};
+
+std::optional<Verb> verb_from(std::string_view word) {
+  const auto* it = std::ranges::find(kVerbs, word, &std::pair<std::string_view, Verb>::first);
+  if (it == kVerbs.end()) return std::nullopt;
+  return it->second;
+}
+
+po::options_description options_of(Verb verb) {
+  po::options_description options("options");
+  auto add = options.add_options();
+  const bool runs = verb == Verb::run || verb == Verb::resume;
+  if (verb == Verb::run) add("resume", po::bool_switch(), "finish the last run instead of starting a new one");
+  if (runs) {
+    add("dry-run,n", po::bool_switch(), "print the exact commands on stdout, start nothing");
+    add("accept-changes", po::bool_switch(), "with --resume: go on although the spec changed; slices match by key");
+    add("slices", po::value<std::string>(), "only these: 3,7-9 as `runner status` prints them");
+    add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group or line");
+  }
+  if (runs || verb == Verb::check) {
+    add("n-procs,j", po::value<std::string>(), "slices at a time: a number, auto or 50%");
+    add("set", po::value<std::vector<std::string>>()->composing(), "var=value: set a variable of the spec's `vars`");
+  }
+  if (verb == Verb::status) {
+    add("format", po::value<std::string>(), "table, json or joblog (as GNU parallel writes it)");
+    add("json", po::bool_switch(), "the same as --format json");
+  }
+  if (verb == Verb::logs) {
+    add("follow,f", po::bool_switch(), "go on as the log grows, until the slice ends");
+    add("attempt", po::value<std::uint32_t>(), "of this attempt (default: the last)");
+  }
+  if (verb == Verb::status || verb == Verb::logs) {
+    add("run", po::value<std::string>(), "of the run with this id (default: the newest)");
+  }
+  add("state-dir", po::value<std::string>(), "where the record is kept (default: .runner/NAME beside the spec)");
+  add("color", po::value<std::string>(), "always, never or auto");
+  add("quiet,q", po::bool_switch(), "say nothing but errors");
+  add("verbose,v", po::bool_switch(), "say more; -vv for everything");
+  add("help,h", po::bool_switch(), "this text");
+  return options;
+}
+
+std::string usage_of(Verb verb) {
+  switch (verb) {
+    case Verb::run:
+      return "usage: runner [run] SPEC [options]";
+    case Verb::resume:
+      return "usage: runner resume SPEC [options]";
+    case Verb::status:
+      return "usage: runner status SPEC [options]";
+    case Verb::logs:
+      return "usage: runner logs SPEC SLICE [options]";
+    case Verb::check:
+      return "usage: runner check SPEC [options]";
+  }
+  return {};
+}
+
+Help help_of(Verb verb) {
+  std::ostringstream text;
+  text << usage_of(verb) << "\n" << options_of(verb);
+  return {text.str()};
+}
+
+UsageError mistake(std::string message) {
+  return {std::move(message) + "; see: runner --help"};
+}
+
+/// An unknown option with the nearest one that exists.
+UsageError unknown_option(const std::string& option, const po::options_description& options) {
+  std::vector<std::string> known;
+  for (const auto& one : options.options()) known.push_back("--" + one->long_name());
+  const auto guess = util::closest(option, known);
+  return mistake("unknown option '" + util::escape_for_display(option) + "'" +
+                 (guess ? ", did you mean '" + *guess + "'?" : ""));
+}
+
+using Values = po::variables_map;
+
+bool has(const Values& values, const char* name) {
+  const auto it = values.find(name);
+  return it != values.end() && it->second.as<bool>();
+}
+
+std::optional<std::string> text_of(const Values& values, const char* name) {
+  const auto it = values.find(name);
+  if (it == values.end()) return std::nullopt;
+  return it->second.as<std::string>();
+}
+
+std::optional<UsageError> read_common(const Values& values, bool very_verbose, Common& common) {
+  common.overrides.n_procs = text_of(values, "n-procs");
+  common.overrides.state_dir = text_of(values, "state-dir");
+  if (const auto it = values.find("set"); it != values.end()) {
+    for (const auto& assignment : it->second.as<std::vector<std::string>>()) {
+      const auto equals = assignment.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        return mistake("--set wants var=value, not '" + util::escape_for_display(assignment) + "'");
+      }
+      common.overrides.set.emplace_back(assignment.substr(0, equals), assignment.substr(equals + 1));
+    }
+  }
+  const std::string color = text_of(values, "color").value_or("auto");
+  if (color == "always") {
+    common.color = report::ColorMode::always;
+  } else if (color == "never") {
+    common.color = report::ColorMode::never;
+  } else if (color != "auto") {
+    return mistake("--color is always, never or auto, not '" + util::escape_for_display(color) + "'");
+  }
+  if (has(values, "quiet")) common.verbosity = -1;
+  if (has(values, "verbose")) common.verbosity = 1;
+  if (very_verbose) common.verbosity = 2;
+  return std::nullopt;
+}
+
+Command run_command(Common common, const Values& values, bool resume) {
+  RunCommand command;
+  command.common = std::move(common);
+  command.resume = resume || has(values, "resume");
+  command.accept_changes = has(values, "accept-changes");
+  command.dry_run = has(values, "dry-run");
+  command.slices = text_of(values, "slices");
+  const std::string print = text_of(values, "print").value_or("none");
+  if (print == "group") {
+    command.print = Print::group;
+  } else if (print == "line") {
+    command.print = Print::line;
+  } else if (print != "none") {
+    return mistake("--print is group or line, not '" + util::escape_for_display(print) + "'");
+  }
+  if (command.accept_changes && !command.resume) return mistake("--accept-changes goes with --resume");
+  return command;
+}
+
+Command status_command(Common common, const Values& values) {
+  StatusCommand command;
+  command.common = std::move(common);
+  command.run_id = text_of(values, "run");
+  if (has(values, "json")) command.format = "json";
+  if (const auto format = text_of(values, "format")) command.format = *format;
+  return command;
+}
+
+Command logs_command(Common common, const Values& values, std::string slice) {
+  LogsCommand command;
+  command.common = std::move(common);
+  command.slice = std::move(slice);
+  command.run_id = text_of(values, "run");
+  command.follow = has(values, "follow");
+  if (const auto it = values.find("attempt"); it != values.end()) command.attempt = it->second.as<std::uint32_t>();
+  return command;
+}
+
+Command parse_verb(Verb verb, std::vector<std::string> args) {
+  const auto double_verbose = std::ranges::remove(args, "-vv");
+  const bool very_verbose = !double_verbose.empty();
+  args.erase(double_verbose.begin(), double_verbose.end());
+
+  const po::options_description visible = options_of(verb);
+  po::options_description all;
+  all.add(visible).add_options()("words", po::value<std::vector<std::string>>());
+  po::positional_options_description positions;
+  positions.add("words", -1);
+  Values values;
+  try {
+    const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(args).options(all).positional(positions).style(style).run(), values);
+    po::notify(values);
+  } catch (const po::unknown_option& error) {
+    return unknown_option(error.get_option_name(), visible);
+  } catch (const po::error& error) {
+    return mistake(util::escape_for_display(error.what()));
+  }
+  if (has(values, "help")) return help_of(verb);
+
+  std::vector<std::string> words;
+  if (const auto it = values.find("words"); it != values.end()) words = it->second.as<std::vector<std::string>>();
+  const std::size_t wanted = verb == Verb::logs ? 2 : 1;
+  if (words.empty()) return UsageError{"which spec? " + usage_of(verb)};
+  if (words.size() < wanted) return UsageError{"the log of which slice? " + usage_of(verb)};
+  if (words.size() > wanted) return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'");
+
+  Common common;
+  common.spec_path = words[0];
+  if (auto error = read_common(values, very_verbose, common)) return *error;
+  switch (verb) {
+    case Verb::run:
+    case Verb::resume:
+      return run_command(std::move(common), values, verb == Verb::resume);
+    case Verb::status:
+      return status_command(std::move(common), values);
+    case Verb::logs:
+      return logs_command(std::move(common), values, words[1]);
+    case Verb::check:
+      return CheckCommand{std::move(common)};
+  }
+  return mistake("nothing to do");
+}
+
+}  // namespace
+
+Command parse_command_line(const std::vector<std::string>& args) {
+  if (args.empty()) return UsageError{"which spec? usage: runner SPEC; see: runner --help"};
+  const std::string& first = args.front();
+  const std::vector<std::string> rest(args.begin() + 1, args.end());
+  if (first == "--version") return Help{"runner " RUNNER_VERSION "\n"};
+  if (first == "-h" || first == "--help" || first == "help") {
+    if (rest.empty()) return Help{std::string(kOverview)};
+    if (const auto verb = verb_from(rest.front())) return help_of(*verb);
+    return mistake("no subcommand '" + util::escape_for_display(rest.front()) + "'");
+  }
+  if (const auto verb = verb_from(first)) return parse_verb(*verb, rest);
+  return parse_verb(Verb::run, args);
+}
+
+}  // namespace runner::app

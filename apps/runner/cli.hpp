@@ -1,0 +1,65 @@
+// cli: argv -> Command. The only place that knows Boost.Program_options. Prints nothing and starts nothing: help text
+// and errors are part of what it returns.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "report/terminal.hpp"
+#include "spec/loader.hpp"
+
+namespace runner::app {
+
+/// What every subcommand takes.
+struct Common {
+  std::string spec_path;
+  spec::Overrides overrides;
+  report::ColorMode color = report::ColorMode::automatic;
+  int verbosity = 0;  ///< -1 with -q, 1 with -v, 2 with -vv
+};
+
+enum class Print : std::uint8_t { none, group, line };
+
+struct RunCommand {
+  Common common;
+  bool resume = false;
+  bool accept_changes = false;
+  bool dry_run = false;
+  std::optional<std::string> slices;
+  Print print = Print::none;
+};
+
+struct StatusCommand {
+  Common common;
+  std::string format = "table";       ///< a name known to report/factory: table, json, joblog
+  std::optional<std::string> run_id;  ///< default: the newest run
+};
+
+struct LogsCommand {
+  Common common;
+  std::string slice;  ///< its key
+  std::optional<std::uint32_t> attempt;
+  std::optional<std::string> run_id;
+  bool follow = false;
+};
+
+struct CheckCommand {
+  Common common;
+};
+
+/// Text to print on stdout (help, version), or a mistake (exit 2) to print on stderr.
+struct Help {
+  std::string text;
+};
+struct UsageError {
+  std::string message;
+};
+
+using Command = std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, Help, UsageError>;
+
+Command parse_command_line(const std::vector<std::string>& args);
+
+}  // namespace runner::app
