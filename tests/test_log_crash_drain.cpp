@@ -49,8 +49,8 @@ int log_and(const std::string& path, How how) {
 }
 
 void touch_nothing_at_all() {
-  volatile int* volatile nowhere = nullptr;
-  *nowhere = 1;  // NOLINT: the point
+  volatile int* volatile nowhere = reinterpret_cast<int*>(64);  // on the page that nobody has
+  *nowhere = 1;                                                 // NOLINT: the point
 }
 
 // Not a tail call, and each frame is used: the stack does run out.
