@@ -1,6 +1,7 @@
 // StateDir: the directory <spec dir>/.runner/<name> - its layout, its lock and its clean-up.
 //   state.db  lock  latest -> runs/<newest>  runs/<run-id>/{spec.yaml, run.log, slices/<shard>/<key>.<attempt>.log}
-// Created 0700. The lock (flock) says that a run is live; it is held as long as the StateLock lives.
+// Created 0700. The lock says that a run is live; it is held as long as the StateLock lives, and by this process only
+// (an open file description lock, see fcntl(2): others can ask who has it without taking it; it works over NFS).
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@
 
 namespace runner::store {
 
-/// Who holds a state directory's lock.
+/// Who holds a state directory's lock, by the note in the file. All empty in the instant before it is written.
 struct LockOwner {
   std::string host;
-  int pid = 0;
+  int pid = 0;             ///< on that host
   std::string started_at;  ///< local time, for people
 };
 
@@ -35,7 +36,8 @@ class StateDir {
  public:
   explicit StateDir(std::string path) : path_(std::move(path)) {}
 
-  /// Makes the directory (0700) and its parents.
+  /// Makes the directory (0700 whatever the umask) and its parents (as the umask has it); a new `.runner` gets a
+  /// .gitignore.
   [[nodiscard]] util::Result<void> create() const;
   [[nodiscard]] bool exists() const;
   /// The lock, or who has it, or why it cannot be had.
@@ -46,9 +48,10 @@ class StateDir {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string database() const { return path_ + "/state.db"; }
   [[nodiscard]] std::string run_dir(std::string_view run_id) const;
-  /// Makes runs/<id>/ with a copy of the spec, points `latest` at it.
+  /// Makes runs/<id>/ with a copy of the spec, points `latest` at it; replaces the copy where there is one (resume).
   [[nodiscard]] util::Result<void> create_run_dir(std::string_view run_id, std::string_view spec_text) const;
-  /// Removes the directories of the oldest runs beyond `keep`; returns the ids removed.
+  /// Removes the directories of the oldest runs beyond `keep` (at least the newest stays); returns the ids that are
+  /// gone now, for Writer::remove_runs.
   [[nodiscard]] std::vector<std::string> prune(const std::vector<std::string>& run_ids_newest_first,
                                                std::uint32_t keep) const;
 
@@ -56,10 +59,16 @@ class StateDir {
   std::string path_;
 };
 
-/// "slices/0012/<key>.<attempt>.log", relative to the run directory. The key is made safe for a file name (percent
-/// encoding; over 200 bytes cut and given a hash); the shard is index / 1000 (and the job's name where there are
-/// several).
+/// "slices/0012/<key>.<attempt>.log", relative to the run directory: the shard is index / 1000. The key is a file name
+/// by encode_key().
 std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt);
+
+/// A slice's key as (the start of) a file name, at most 200 bytes, different for different keys: bytes outside
+/// [A-Za-z0-9._,=+@-], and a '.' or '-' that comes first, are percent-encoded; what is longer is cut and ends in '~'
+/// and a hash of the whole key. No key at all is "%".
+std::string encode_key(std::string_view key);
+/// The key again; nullopt for what encode_key() does not make, and for a cut name.
+std::optional<std::string> decode_key(std::string_view name);
 
 /// A new run id: local time and four random letters, "20261121-164328-k3xa"; sorts by time.
 std::string new_run_id(util::WallTime now);

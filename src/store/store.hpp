@@ -38,6 +38,17 @@ struct NewRun {
   std::vector<Job> jobs;
 };
 
+/// Where the slices of a job went when its spec was changed (--accept-changes): matched by key. Slices with a record
+/// that are in no move are gone; their rows stay under the run's id with "~1", "~2" ... appended.
+struct Remap {
+  struct Move {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+  };
+  std::uint32_t job = 0;
+  std::vector<Move> moves;
+};
+
 /// Called on the writer's thread.
 class WriterEvents {
  public:
@@ -62,23 +73,25 @@ class Writer {
   /// Opens (creates) the database at `path` and starts the thread. `events` outlives the writer.
   static util::Result<std::unique_ptr<Writer>> open(const std::string& path, WriterEvents& events,
                                                     WriterOptions options = {});
-  virtual ~Writer() = default;  ///< commits what is queued (unless in final trouble), then joins
+  /// Commits what is queued, then joins. With a full disk that may take as long as `patience`.
+  virtual ~Writer() = default;
 
   // Synchronous, before the run starts: committed when they return.
   virtual util::Result<void> begin_run(const NewRun& run) = 0;
-  /// A run taken up again: marks attempts without an end as `lost`, counts the resume, notes host and pid.
-  virtual util::Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost) = 0;
-  /// Renames slices after --accept-changes: (job, old index) -> new index; rows of slices that are gone stay under
-  /// the old run id with "~n" appended.
-  virtual util::Result<void> remap_slices(const std::string& run_id, std::uint32_t job,
-                                          const std::vector<std::pair<std::uint64_t, std::uint64_t>>& moves) = 0;
+  /// A run taken up again, in one transaction: marks the attempts in `lost` (ids as they are stored) so, unless their
+  /// end is known; moves slices where the spec has changed; takes spec, settings, jobs, host and pid from `run`; counts
+  /// the resume. The run starts anew in its lifecycle and keeps its started_at.
+  virtual util::Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
+                                        const std::vector<Remap>& remaps = {}) = 0;
+  /// Forgets runs (and what was split off them) whose directories are pruned; unknown ids are no error.
+  virtual util::Result<void> remove_runs(const std::vector<std::string>& run_ids) = 0;
 
-  // Queued.
-  virtual Sequence claim(const core::AttemptId& id, const std::string& key) = 0;
+  // Queued. Sequences grow with every call; after final trouble nothing is queued and they stand still.
+  virtual Sequence claim(const core::AttemptId& id, std::string key) = 0;
   virtual Sequence unclaim(const core::AttemptId& id) = 0;
-  virtual Sequence started(const core::AttemptId& id, util::WallTime at, int pid, const std::string& log) = 0;
-  virtual Sequence ended(const core::AttemptId& id, const core::Ending& ending) = 0;
-  virtual Sequence run_state(core::State state, util::WallTime at, const std::string& reason) = 0;
+  virtual Sequence started(const core::AttemptId& id, util::WallTime at, int pid, std::string log) = 0;
+  virtual Sequence ended(const core::AttemptId& id, core::Ending ending) = 0;
+  virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
 };
 
 /// A run as the store has it.
@@ -91,7 +104,7 @@ struct StoredRun {
 
 class Reader {
  public:
-  /// Read-only. An error when there is no database, or its schema is newer than this program knows.
+  /// Read-only. An error when there is no database, or its schema is not the one this program knows.
   static util::Result<std::unique_ptr<Reader>> open(const std::string& path);
   virtual ~Reader() = default;
 
@@ -99,10 +112,12 @@ class Reader {
   virtual util::Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) = 0;
   /// All runs, newest first.
   virtual util::Result<std::vector<StoredRun>> runs() = 0;
+
+  // The record that is visited is reused for the next one: copy what is to be kept.
   /// The last attempt of every slice that was touched, by job and slice, streamed (1,000,000 rows well under a second).
   virtual util::Result<void> last_attempts(const std::string& run_id,
                                            const std::function<void(const core::AttemptRecord&)>& visit) = 0;
-  /// Every attempt in order of its end (joblog), those without one left out.
+  /// Every attempt in order of its end (joblog), those without one (running, lost) left out.
   virtual util::Result<void> ended_attempts(const std::string& run_id,
                                             const std::function<void(const core::AttemptRecord&)>& visit) = 0;
   /// All attempts of one slice, in order.

@@ -1,0 +1,131 @@
+#include "store/attempt_table.hpp"
+
+#include <sqlite3.h>
+
+#include <string_view>
+#include <utility>
+
+namespace runner::store {
+
+namespace {
+
+using util::unix_seconds;
+
+/// An Ending as columns: what means nothing is NULL.
+struct EndColumns {
+  explicit EndColumns(const core::Ending& ending) : outcome(core::name(ending.outcome)) {
+    const bool ran = ending.outcome != core::Outcome::not_started;
+    if (ending.signal != 0) {
+      signal = ending.signal;
+    } else if (ran) {
+      exit_code = ending.exit_code;
+    }
+    if (ending.started_at != util::WallTime{}) started_at = unix_seconds(ending.started_at);
+    if (!ending.log.empty()) log = ending.log;
+    if (!ending.detail.empty()) detail = ending.detail;
+  }
+
+  std::string_view outcome;
+  std::optional<int> exit_code;
+  std::optional<int> signal;
+  std::optional<double> started_at;
+  std::optional<std::string_view> log;
+  std::optional<std::string_view> detail;
+};
+
+}  // namespace
+
+util::Result<AttemptTable> AttemptTable::prepare(Database& database) {
+  AttemptTable table;
+  const std::pair<Statement*, std::string_view> statements[] = {
+      {&table.insert_,
+       "INSERT INTO attempt (run, job, slice, number, key, started_at, host, pid, log, outcome, exit_code, signal, "
+       "ended_at, runtime_s, user_s, system_s, max_rss_kib, detail) "
+       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+      {&table.start_,
+       "UPDATE attempt SET started_at = ?, host = ?, pid = ?, log = ? "
+       "WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
+      {&table.end_,
+       "UPDATE attempt SET started_at = ifnull(?, started_at), host = ifnull(?, host), pid = ifnull(?, pid), log = ?, "
+       "outcome = ?, exit_code = ?, signal = ?, ended_at = ?, runtime_s = ?, user_s = ?, system_s = ?, "
+       "max_rss_kib = ?, detail = ? WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
+      {&table.erase_, "DELETE FROM attempt WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = database.prepare(sql);
+    if (!prepared) return prepared.error();
+    *statement = std::move(*prepared);
+  }
+  return table;
+}
+
+int AttemptTable::write(Database& database, std::int64_t run, const std::string& host, const Change& change) {
+  const auto& [job, slice, number] = change.id;
+  const auto& started = change.started;
+  const auto pid = started ? std::optional<int>(started->pid) : std::nullopt;
+  const auto host_seen = started ? std::optional<std::string_view>(host) : std::nullopt;
+  const auto started_at = started ? std::optional<double>(unix_seconds(started->at)) : std::nullopt;
+
+  int code = SQLITE_OK;
+  if (change.kind == Change::Kind::none) return code;
+  if (change.kind == Change::Kind::erase) {
+    code = erase_.run(run, job, slice, number);
+  } else if (change.ending) {
+    const EndColumns end(*change.ending);
+    const core::Usage& usage = change.ending->usage;
+    const auto begin = end.started_at ? end.started_at : started_at;
+    const double ended_at = unix_seconds(change.ending->ended_at);
+    const double runtime = util::seconds(change.ending->runtime);
+    const double user = util::seconds(usage.user);
+    const double system = util::seconds(usage.system);
+    code = change.kind == Change::Kind::insert
+               ? insert_.run(run, job, slice, number, change.key, begin, host_seen, pid, end.log, end.outcome,
+                             end.exit_code, end.signal, ended_at, runtime, user, system, usage.max_rss_kib, end.detail)
+               : end_.run(begin, host_seen, pid, end.log, end.outcome, end.exit_code, end.signal, ended_at, runtime,
+                          user, system, usage.max_rss_kib, end.detail, run, job, slice, number);
+  } else {
+    const auto log = started ? std::optional<std::string_view>(started->log) : std::nullopt;
+    const std::nullptr_t null{};
+    code = change.kind == Change::Kind::insert
+               ? insert_.run(run, job, slice, number, change.key, started_at, host_seen, pid, log, null, null, null,
+                             null, null, null, null, null, null)
+               : start_.run(started_at, host_seen, pid, log, run, job, slice, number);
+  }
+  if (code == SQLITE_OK && database.changes() != 1) return SQLITE_MISUSE;
+  return code;
+}
+
+const char* const kAttemptColumns =
+    "job, slice, number, key, outcome, started_at, pid, ended_at, runtime_s, exit_code, signal, user_s, system_s, "
+    "max_rss_kib, host, log, detail";
+
+void read_attempt(const Statement& row, core::AttemptRecord& record) {
+  record.id = {.job = static_cast<std::uint32_t>(row.integer(0)),
+               .slice = static_cast<std::uint64_t>(row.integer(1)),
+               .number = static_cast<std::uint32_t>(row.integer(2))};
+  record.key = row.text(3);
+  record.started_at.reset();
+  if (!row.is_null(5)) record.started_at = util::from_unix_seconds(row.real(5));
+  record.pid = static_cast<int>(row.integer(6));
+  record.host = row.text(14);
+  record.log = row.text(15);
+  if (row.is_null(4)) {
+    record.ending.reset();
+    return;
+  }
+  if (!record.ending) record.ending.emplace();
+  core::Ending& ending = *record.ending;
+  ending.outcome = core::outcome_from_name(row.text(4)).value_or(core::Outcome::lost);
+  ending.started_at = record.started_at.value_or(util::WallTime{});
+  ending.ended_at = util::from_unix_seconds(row.real(7));
+  ending.runtime = util::from_seconds(row.real(8));
+  ending.exit_code = static_cast<int>(row.integer(9));
+  ending.signal = static_cast<int>(row.integer(10));
+  ending.usage.user = util::from_seconds(row.real(11));
+  ending.usage.system = util::from_seconds(row.real(12));
+  ending.usage.max_rss_kib = row.integer(13);
+  ending.log = record.log;
+  ending.detail = row.text(16);
+}
+
+}  // namespace runner::store

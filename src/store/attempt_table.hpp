@@ -1,0 +1,34 @@
+// AttemptTable: writes changes of attempts, and reads rows back. The one place that knows the columns' order.
+// Private to store/; lives as long as its Database.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "store/batch.hpp"
+#include "store/sqlite.hpp"
+
+namespace runner::store {
+
+class AttemptTable {
+ public:
+  static util::Result<AttemptTable> prepare(Database& database);
+
+  /// SQLITE_OK, or why not. A change of a row that is not there is SQLITE_MISUSE: the caller has a bug, and a record
+  /// must not vanish in silence. `run` is run.number; `host` is noted in the rows of attempts that are seen to start.
+  int write(Database& database, std::int64_t run, const std::string& host, const Change& change);
+
+ private:
+  Statement insert_;
+  Statement start_;
+  Statement end_;
+  Statement erase_;
+};
+
+/// The columns that read_attempt() expects, in its order.
+extern const char* const kAttemptColumns;
+
+/// Fills `record` from the current row; strings and the ending reuse the memory they have.
+void read_attempt(const Statement& row, core::AttemptRecord& record);
+
+}  // namespace runner::store

@@ -1,0 +1,69 @@
+// Batch: what has queued for the record since the last commit, folded so that an attempt is written once however much
+// happened to it. Private to store/; owned by the writer's thread. Touches no disk.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/attempt.hpp"
+#include "core/lifecycle.hpp"
+
+namespace runner::store {
+
+struct Claimed {
+  std::string key;
+};
+struct Unclaimed {};
+struct Started {
+  util::WallTime at{};
+  int pid = 0;
+  std::string log;
+};
+struct RunMoved {
+  core::State state = core::State::initial;
+  util::WallTime at{};
+  std::string reason;
+};
+
+/// One call of the writer's.
+struct Operation {
+  core::AttemptId id;  ///< not of RunMoved
+  std::variant<Claimed, Unclaimed, Started, core::Ending, RunMoved> what;
+};
+
+/// What has to happen to one row of the attempt table.
+struct Change {
+  enum class Kind : std::uint8_t { none, insert, update, erase };
+  Kind kind = Kind::none;  ///< none: claimed and unclaimed in one batch
+  core::AttemptId id;
+  std::string key;  ///< of an insert
+  std::optional<Started> started;
+  std::optional<core::Ending> ending;
+};
+
+class Batch {
+ public:
+  void add(Operation&& operation);
+  void clear();
+
+  /// To be written in this order.
+  [[nodiscard]] const std::vector<Change>& changes() const { return changes_; }
+  /// The run's last state, if it moved.
+  [[nodiscard]] const std::optional<RunMoved>& run_moved() const { return run_moved_; }
+
+ private:
+  struct Hash {
+    std::size_t operator()(const core::AttemptId& id) const;
+  };
+  Change& change_of(const core::AttemptId& id);
+
+  std::vector<Change> changes_;
+  std::unordered_map<core::AttemptId, std::size_t, Hash> last_change_;  ///< id -> position in changes_
+  std::optional<RunMoved> run_moved_;
+};
+
+}  // namespace runner::store

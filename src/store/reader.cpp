@@ -1,0 +1,202 @@
+// Reader over SQLite.
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <bit>
+#include <utility>
+
+#include "store/attempt_table.hpp"
+#include "store/run_table.hpp"
+#include "store/schema.hpp"
+#include "store/sqlite.hpp"
+#include "store/store.hpp"
+
+namespace runner::store {
+
+namespace {
+
+using util::Result;
+
+core::State state_from_name(std::string_view text) {
+  for (std::size_t i = 0; i < core::kStateCount; ++i) {
+    const auto state = static_cast<core::State>(i);
+    if (core::name(state) == text) return state;
+  }
+  return core::State::initial;
+}
+
+constexpr std::string_view kRunColumns =
+    "SELECT number, id, name, spec_path, spec, host, pid, state, started_at, ended_at, resumes, reason, settings "
+    "FROM run ";
+
+StoredRun read_run(const Statement& row) {
+  StoredRun run;
+  run.info.id = row.text(1);
+  run.info.name = row.text(2);
+  run.info.spec_path = row.text(3);
+  run.spec_text = row.text(4);
+  run.info.host = row.text(5);
+  run.info.pid = static_cast<int>(row.integer(6));
+  run.info.state = state_from_name(row.text(7));
+  run.info.started_at = util::from_unix_seconds(row.real(8));
+  if (!row.is_null(9)) run.info.ended_at = util::from_unix_seconds(row.real(9));
+  run.info.resumes = static_cast<std::uint32_t>(row.integer(10));
+  run.info.reason = row.text(11);
+  run.settings = row.text(12);
+  return run;
+}
+
+class SqliteReader final : public Reader {
+ public:
+  explicit SqliteReader(Database database) : database_(std::move(database)) {}
+
+  Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) override;
+  Result<std::vector<StoredRun>> runs() override;
+  Result<void> last_attempts(const std::string& run_id,
+                             const std::function<void(const core::AttemptRecord&)>& visit) override;
+  Result<void> ended_attempts(const std::string& run_id,
+                              const std::function<void(const core::AttemptRecord&)>& visit) override;
+  Result<std::vector<core::AttemptRecord>> attempts_of(const std::string& run_id, std::uint32_t job,
+                                                       std::uint64_t slice) override;
+
+ private:
+  Result<std::vector<NewRun::Job>> read_jobs(std::int64_t run);
+  Result<Statement> select_attempts(const std::string& run_id, std::string_view rest);
+  /// Calls `on_row` for every row of `statement`.
+  template <class OnRow>
+  Result<void> each(Statement& statement, OnRow on_row);
+
+  Database database_;
+};
+
+template <class OnRow>
+Result<void> SqliteReader::each(Statement& statement, OnRow on_row) {
+  int code = SQLITE_OK;
+  while ((code = statement.step()) == SQLITE_ROW) on_row(statement);
+  if (code == SQLITE_DONE) return {};
+  return database_.error();
+}
+
+Result<std::vector<NewRun::Job>> SqliteReader::read_jobs(std::int64_t run) {
+  auto statement = database_.prepare("SELECT name, slices, fingerprint, selection FROM job WHERE run = ? ORDER BY job");
+  if (!statement) return statement.error();
+  statement->bind(run);
+  std::vector<NewRun::Job> jobs;
+  auto done = each(*statement, [&](const Statement& row) {
+    jobs.push_back({.name = std::string(row.text(0)),
+                    .slices = static_cast<std::uint64_t>(row.integer(1)),
+                    .fingerprint = std::bit_cast<std::uint64_t>(row.integer(2)),
+                    .selection = std::string(row.text(3))});
+  });
+  if (!done) return done.error();
+  return jobs;
+}
+
+Result<std::optional<StoredRun>> SqliteReader::find_run(const std::optional<std::string>& id) {
+  const std::string sql =
+      std::string(kRunColumns) + (id ? "WHERE id = ?" : "WHERE part_of IS NULL") + " ORDER BY number DESC LIMIT 1";
+  auto statement = database_.prepare(sql);
+  if (!statement) return statement.error();
+  if (id) statement->bind(*id);
+  const int code = statement->step();
+  if (code == SQLITE_DONE) return std::optional<StoredRun>();
+  if (code != SQLITE_ROW) return database_.error();
+  StoredRun run = read_run(*statement);
+  auto jobs = read_jobs(statement->integer(0));
+  if (!jobs) return jobs.error();
+  run.jobs = std::move(*jobs);
+  return std::optional<StoredRun>(std::move(run));
+}
+
+Result<std::vector<StoredRun>> SqliteReader::runs() {
+  auto statement = database_.prepare(std::string(kRunColumns) + "WHERE part_of IS NULL ORDER BY number DESC");
+  if (!statement) return statement.error();
+  std::vector<StoredRun> runs;
+  int code = SQLITE_OK;
+  while ((code = statement->step()) == SQLITE_ROW) {
+    runs.push_back(read_run(*statement));
+    auto jobs = read_jobs(statement->integer(0));
+    if (!jobs) return jobs.error();
+    runs.back().jobs = std::move(*jobs);
+  }
+  if (code != SQLITE_DONE) return database_.error();
+  return runs;
+}
+
+/// Of a run that does not exist: no rows.
+Result<Statement> SqliteReader::select_attempts(const std::string& run_id, std::string_view rest) {
+  const auto number = find_run_number(database_, run_id);
+  if (!number) return number.error();
+  auto statement = database_.prepare(std::string("SELECT ") + kAttemptColumns + " FROM attempt WHERE run = " +
+                                     std::to_string(number->value_or(-1)) + " " + std::string(rest));
+  return statement;
+}
+
+Result<void> SqliteReader::last_attempts(const std::string& run_id,
+                                         const std::function<void(const core::AttemptRecord&)>& visit) {
+  auto statement = select_attempts(run_id, "ORDER BY job, slice, number");
+  if (!statement) return statement.error();
+  // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
+  core::AttemptRecord record;
+  bool any = false;
+  auto done = each(*statement, [&](const Statement& row) {
+    const bool same_slice = record.id.job == static_cast<std::uint32_t>(row.integer(0)) &&
+                            record.id.slice == static_cast<std::uint64_t>(row.integer(1));
+    if (any && !same_slice) visit(record);
+    read_attempt(row, record);
+    any = true;
+  });
+  if (done && any) visit(record);
+  return done;
+}
+
+Result<void> SqliteReader::ended_attempts(const std::string& run_id,
+                                          const std::function<void(const core::AttemptRecord&)>& visit) {
+  auto statement = select_attempts(run_id, "AND ended_at IS NOT NULL ORDER BY ended_at");
+  if (!statement) return statement.error();
+  core::AttemptRecord record;
+  return each(*statement, [&](const Statement& row) {
+    read_attempt(row, record);
+    visit(record);
+  });
+}
+
+Result<std::vector<core::AttemptRecord>> SqliteReader::attempts_of(const std::string& run_id, std::uint32_t job,
+                                                                   std::uint64_t slice) {
+  auto statement = select_attempts(run_id, "AND job = ? AND slice = ? ORDER BY number");
+  if (!statement) return statement.error();
+  statement->bind(job, slice);
+  std::vector<core::AttemptRecord> attempts;
+  auto done = each(*statement, [&](const Statement& row) { read_attempt(row, attempts.emplace_back()); });
+  if (!done) return done.error();
+  return attempts;
+}
+
+bool has_wal(const std::string& path) {
+  struct stat info {};
+  return ::stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
+  auto database = Database::open(path, Access::read_only);
+  if (!database) return database.error();
+  auto checked = check_schema(*database);
+  const int kind = database->code() & 0xff;
+  if (!checked && (kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY)) {
+    // A directory that we may not write to: SQLite cannot make the -shm file. Without a WAL nothing is lost by reading
+    // the file as it is; with one the newest records would be missing, so say what is needed instead.
+    if (has_wal(path)) {
+      return util::Error{path + ": was not closed in order and needs write access to be read: copy the directory to " +
+                         "where you may write, and look there"};
+    }
+    database = Database::open(path, Access::immutable);
+    if (!database) return database.error();
+    checked = check_schema(*database);
+  }
+  if (!checked) return checked.error();
+  return std::unique_ptr<Reader>(std::make_unique<SqliteReader>(std::move(*database)));
+}
+
+}  // namespace runner::store

@@ -1,0 +1,129 @@
+#include "store/schema.hpp"
+
+#include <sqlite3.h>
+
+namespace runner::store {
+
+namespace {
+
+// Runs have a small number besides their id, so that an attempt's row and its key stay short; the views show the id.
+// Rows of attempts arrive in the order of their primary key or nearly so, and are read in that order: without a rowid
+// there is one tree to keep instead of two. exit_code and signal are NULL where they mean nothing.
+constexpr const char* kTables = R"sql(
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  part_of INTEGER,             -- the run whose spec changed and no longer has these slices; NULL: a run of its own
+  name TEXT NOT NULL,
+  spec_path TEXT NOT NULL,
+  spec TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  started_at REAL NOT NULL,
+  resumed_at REAL,
+  ended_at REAL,
+  resumes INTEGER NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '',
+  settings TEXT NOT NULL       -- what the command line changed, a "name=value" a line
+);
+CREATE TABLE job (
+  run INTEGER NOT NULL,
+  job INTEGER NOT NULL,        -- position in the spec, from 0
+  name TEXT NOT NULL,
+  slices INTEGER NOT NULL,
+  fingerprint INTEGER NOT NULL,
+  selection TEXT NOT NULL,     -- indices chosen by --slices, '' for all
+  PRIMARY KEY (run, job)
+) WITHOUT ROWID;
+CREATE TABLE attempt (
+  run INTEGER NOT NULL,        -- run.number
+  job INTEGER NOT NULL,
+  slice INTEGER NOT NULL,      -- index, from 0
+  number INTEGER NOT NULL,     -- from 1
+  key TEXT NOT NULL,
+  outcome TEXT,                -- NULL: claimed, or running
+  exit_code INTEGER,
+  signal INTEGER,
+  started_at REAL,
+  ended_at REAL,
+  runtime_s REAL,
+  user_s REAL,
+  system_s REAL,
+  max_rss_kib INTEGER,
+  host TEXT,
+  pid INTEGER,
+  log TEXT,                    -- relative to runs/<run id>
+  detail TEXT,
+  PRIMARY KEY (run, job, slice, number)
+) WITHOUT ROWID;
+)sql";
+
+constexpr const char* kViews = R"sql(
+CREATE VIEW slice_state AS
+SELECT r.id AS run, j.name AS job, a.slice, a.key,
+       CASE WHEN a.outcome = 'succeeded' THEN 'completed' WHEN a.outcome IS NOT NULL THEN 'terminated'
+            WHEN a.pid IS NOT NULL THEN 'running' ELSE 'ready' END AS state,
+       a.number AS attempts, a.outcome, a.exit_code, a.signal, a.started_at, a.ended_at, a.runtime_s, a.user_s,
+       a.system_s, a.max_rss_kib, a.host, a.pid, a.log, a.detail
+FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.job = a.job
+WHERE NOT EXISTS (SELECT 1 FROM attempt later
+                  WHERE later.run = a.run AND later.job = a.job AND later.slice = a.slice AND later.number > a.number);
+CREATE VIEW failure AS
+SELECT run, job, slice, key, attempts, outcome, exit_code, signal, started_at, ended_at, runtime_s, host, log, detail
+FROM slice_state WHERE outcome <> 'succeeded';
+CREATE VIEW joblog AS
+SELECT r.id AS run, j.name AS job, a.slice + 1 AS Seq, a.host AS Host, a.started_at AS Starttime,
+       a.runtime_s AS JobRuntime, 0 AS Send, 0 AS Receive, ifnull(a.exit_code, 0) AS Exitval,
+       ifnull(a.signal, 0) AS Signal, a.key AS Key, a.number AS Attempt
+FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.job = a.job
+WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
+)sql";
+
+util::Result<bool> is_empty(Database& database) {
+  auto first = database.query_text("SELECT name FROM sqlite_master LIMIT 1");
+  if (!first) return first.error();
+  return !first->has_value();
+}
+
+util::Result<void> create(Database& database) {
+  const std::string version = "INSERT INTO meta VALUES ('schema', '" + std::to_string(kSchemaVersion) +
+                              "'), ('written_by', 'runner " RUNNER_VERSION "')";
+  for (const char* sql : {"BEGIN IMMEDIATE", kTables, kViews, version.c_str(), "COMMIT"}) {
+    if (database.execute(sql) == SQLITE_OK) continue;
+    util::Error error = database.error();
+    database.rollback();
+    return error;
+  }
+  return {};
+}
+
+}  // namespace
+
+util::Result<void> create_or_check_schema(Database& database) {
+  const auto empty = is_empty(database);
+  if (!empty) return empty.error();
+  return *empty ? create(database) : check_schema(database);
+}
+
+util::Result<void> check_schema(Database& database) {
+  const auto empty = is_empty(database);
+  if (!empty) return empty.error();
+  if (*empty) return util::Error{database.path() + ": no run is recorded in it yet"};
+  const auto has_meta = database.query_text("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
+  if (!has_meta) return has_meta.error();
+  const util::Error foreign{database.path() + ": not a record of runner's: move it away and start anew"};
+  if (!has_meta->has_value()) return foreign;
+  const auto stored = database.query_text("SELECT value FROM meta WHERE name = 'schema'");
+  if (!stored || !stored->has_value()) return foreign;
+  const std::string& version = **stored;
+  if (version == std::to_string(kSchemaVersion)) return {};
+  const auto writer = database.query_text("SELECT value FROM meta WHERE name = 'written_by'");
+  const std::string by = writer && writer->has_value() ? **writer : "another version of runner";
+  return util::Error{database.path() + ": has schema " + version + ", written by " + by + "; this is runner " +
+                     RUNNER_VERSION + " with schema " + std::to_string(kSchemaVersion) +
+                     ": use the other version for this run, or move the file away and start anew"};
+}
+
+}  // namespace runner::store

@@ -1,0 +1,220 @@
+#include "store/sqlite.hpp"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "util/fd.hpp"
+
+namespace runner::store {
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
+
+int Statement::step() {
+  return sqlite3_step(statement_.get());
+}
+
+void Statement::reset() {
+  sqlite3_reset(statement_.get());
+}
+
+int Statement::finish() {
+  int code = SQLITE_ROW;
+  while (code == SQLITE_ROW) code = step();
+  const int reset_code = sqlite3_reset(statement_.get());
+  return code == SQLITE_DONE ? SQLITE_OK : reset_code;
+}
+
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+double Statement::real(int column) const {
+  return sqlite3_column_double(statement_.get(), column);
+}
+
+std::string_view Statement::text(int column) const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+  if (data == nullptr) return {};
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
+// A bind fails only for a position that does not exist (a bug) or a string over 1 GB; the step then fails or the
+// column stays NULL, so the codes are not looked at.
+void Statement::bind_integer(int position, std::int64_t value) {
+  sqlite3_bind_int64(statement_.get(), position, value);
+}
+
+void Statement::bind_real(int position, double value) {
+  sqlite3_bind_double(statement_.get(), position, value);
+}
+
+void Statement::bind_text(int position, std::string_view value) {
+  const char* data = value.data() == nullptr ? "" : value.data();  // a null pointer would bind NULL
+  sqlite3_bind_text64(statement_.get(), position, data, value.size(), SQLITE_STATIC, SQLITE_UTF8);
+}
+
+void Statement::bind_null(int position) {
+  sqlite3_bind_null(statement_.get(), position);
+}
+
+namespace {
+
+/// As SQLite's URI form wants it: only what would end or change the path is escaped.
+std::string to_uri(const std::string& path, std::string_view query) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    switch (c) {
+      case '%':
+        uri += "%25";
+        break;
+      case '?':
+        uri += "%3f";
+        break;
+      case '#':
+        uri += "%23";
+        break;
+      default:
+        uri += c;
+    }
+  }
+  uri += query;
+  return uri;
+}
+
+/// SQLite would create the file with the umask's permissions; -wal and -shm take over the ones it has. An existing file
+/// is not opened here: closing it would drop the locks that this process' other connections hold.
+util::Result<void> create_private(const std::string& path) {
+  auto fd = util::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (!fd && fd.error().errno_value != EEXIST) return fd.error();
+  return {};
+}
+
+}  // namespace
+
+void Database::Close::operator()(sqlite3* handle) const {
+  sqlite3_close_v2(handle);
+}
+
+util::Result<Database> Database::open(const std::string& path, Access access) {
+  std::string name = path;
+  int flags = SQLITE_OPEN_READONLY;
+  switch (access) {
+    case Access::read_write:
+      if (auto created = create_private(path); !created) return created.error();
+      flags = SQLITE_OPEN_READWRITE;
+      break;
+    case Access::read_only:
+      break;
+    case Access::immutable:
+      name = to_uri(path, "?immutable=1");
+      flags |= SQLITE_OPEN_URI;
+      break;
+  }
+  sqlite3* handle = nullptr;
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  Database database;
+  database.path_ = path;
+  database.handle_.reset(handle);
+  if (code != SQLITE_OK) return database.error();
+  sqlite3_busy_timeout(handle, 5000);
+  return database;
+}
+
+int Database::execute(const char* sql) {
+  return sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr);
+}
+
+util::Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (code != SQLITE_OK) return error();
+  return Statement(statement);
+}
+
+util::Result<std::optional<std::string>> Database::query_text(std::string_view sql) {
+  auto statement = prepare(sql);
+  if (!statement) return statement.error();
+  const int code = statement->step();
+  if (code == SQLITE_ROW) return std::optional<std::string>(statement->text(0));
+  if (code == SQLITE_DONE) return std::optional<std::string>();
+  return error();
+}
+
+util::Error Database::error() const {
+  return describe_failure(path_, code(), system_errno(), sqlite3_errmsg(handle_.get()));
+}
+
+int Database::code() const {
+  return sqlite3_extended_errcode(handle_.get());
+}
+
+int Database::system_errno() const {
+  // SQLite leaves the value of an earlier failure in place when the last one did not come from a system call.
+  const int kind = code() & 0xff;
+  return kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? sqlite3_system_errno(handle_.get()) : 0;
+}
+
+void Database::rollback() {
+  if (sqlite3_get_autocommit(handle_.get()) == 0) execute("ROLLBACK");
+}
+
+std::int64_t Database::changes() const {
+  return sqlite3_changes64(handle_.get());
+}
+
+bool may_pass(int code, int errno_value) {
+  // A failed fsync never passes: the kernel may have dropped the pages and report success the next time.
+  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return false;
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_BUSY:
+      return true;
+    case SQLITE_IOERR:
+      return errno_value == ENOSPC || errno_value == EDQUOT;
+    default:
+      return false;
+  }
+}
+
+util::Error describe_failure(const std::string& path, int code, int errno_value, std::string_view sqlite_message) {
+  const std::string cause =
+      errno_value != 0 ? std::generic_category().message(errno_value) : std::string(sqlite_message);
+  const auto say = [&](const std::string& text) { return util::Error{path + ": " + text, errno_value}; };
+  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) {
+    return say(
+        "the disk did not take the record (fsync: " + cause +
+        "); what was not acknowledged before cannot be trusted: check the disk and the kernel's log, then resume");
+  }
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return util::Error{path + ": no space left on the disk: free some", ENOSPC};
+    case SQLITE_BUSY:
+      return say("locked by another program: end it, or wait until it is done");
+    case SQLITE_CORRUPT:
+      return say("the database is damaged (" + std::string(sqlite_message) +
+                 "): keep a copy, try `sqlite3 state.db .recover`, or move the directory away and start anew");
+    case SQLITE_NOTADB:
+      return say("not a database of runner: move it away and start anew");
+    case SQLITE_READONLY:
+      return say("cannot be written (" + std::string(sqlite_message) + "): check its permissions");
+    case SQLITE_CANTOPEN:
+      return say("cannot be opened (" + cause + ")");
+    case SQLITE_IOERR:
+      if (errno_value == EDQUOT || errno_value == ENOSPC) return say(cause + ": free some space");
+      return say("I/O error (" + cause + "): check the disk and the kernel's log, then resume");
+    default:
+      return say(std::string(sqlite_message));
+  }
+}
+
+}  // namespace runner::store

@@ -1,0 +1,306 @@
+// Writer over SQLite: a queue, one thread, one transaction per batch.
+#include <signal.h>
+#include <sqlite3.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "store/attempt_table.hpp"
+#include "store/batch.hpp"
+#include "store/file_system.hpp"
+#include "store/run_table.hpp"
+#include "store/schema.hpp"
+#include "store/sqlite.hpp"
+#include "store/store.hpp"
+
+namespace runner::store {
+
+namespace {
+
+using util::Result;
+
+constexpr auto kRetryInterval = std::chrono::milliseconds(200);
+constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
+
+/// The writer's thread leaves every signal to the loop's.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+/// WAL where its shared memory works, a rollback journal elsewhere; a commit is on disk before it returns.
+Result<void> set_durability(Database& database) {
+  const auto shared = shared_file_system_of(database.path());
+  if (!shared) return shared.error();
+  const std::string wanted = shared->has_value() ? "truncate" : "wal";
+  const auto now = database.query_text("PRAGMA journal_mode");
+  if (!now) return now.error();
+  if (*now != wanted) {
+    const auto mode = database.query_text("PRAGMA journal_mode=" + wanted);
+    if (!mode) return mode.error();
+    if (*mode != wanted) {
+      return util::Error{database.path() + ": SQLite does not take journal mode " + wanted + " here: move the state " +
+                         "directory to another file system (--state-dir)"};
+    }
+  }
+  if (database.execute("PRAGMA synchronous=FULL") != SQLITE_OK) return database.error();
+  return {};
+}
+
+class SqliteWriter final : public Writer {
+ public:
+  SqliteWriter(Database database, AttemptTable attempts, WriterEvents& events, WriterOptions options)
+      : database_(std::move(database)), attempts_(std::move(attempts)), events_(events), options_(options) {
+    // Checkpoints come after the acknowledgement, not before it as SQLite's own would.
+    sqlite3_wal_hook(database_.handle(), &SqliteWriter::note_wal_size, this);
+    const BlockedSignals blocked;
+    thread_ = std::thread([this] { work(); });
+  }
+  ~SqliteWriter() override;
+  SqliteWriter(const SqliteWriter&) = delete;
+  SqliteWriter& operator=(const SqliteWriter&) = delete;
+
+  Result<void> begin_run(const NewRun& run) override;
+  Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
+                          const std::vector<Remap>& remaps) override;
+  Result<void> remove_runs(const std::vector<std::string>& run_ids) override;
+
+  Sequence claim(const core::AttemptId& id, std::string key) override { return push({id, Claimed{std::move(key)}}); }
+  Sequence unclaim(const core::AttemptId& id) override { return push({id, Unclaimed{}}); }
+  Sequence started(const core::AttemptId& id, util::WallTime at, int pid, std::string log) override {
+    return push({id, Started{at, pid, std::move(log)}});
+  }
+  Sequence ended(const core::AttemptId& id, core::Ending ending) override { return push({id, std::move(ending)}); }
+  Sequence run_state(core::State state, util::WallTime at, std::string reason) override {
+    return push({{}, RunMoved{state, at, std::move(reason)}});
+  }
+
+ private:
+  struct Failure {
+    std::string message;
+    bool may_pass = false;
+  };
+
+  Sequence push(Operation operation);
+  void work();
+  bool take(std::vector<Operation>& taken, Sequence& through);
+  bool commit(const Batch& batch);
+  std::optional<Failure> try_commit(const Batch& batch);
+  int write(const Batch& batch);
+  void give_up(const std::string& message);
+  void checkpoint();
+  template <class Work>
+  Result<void> in_transaction(Work work);
+  static int note_wal_size(void* self, sqlite3* handle, const char* name, int pages);
+
+  std::mutex database_mutex_;  // the synchronous calls and the thread share the connection
+  Database database_;
+  AttemptTable attempts_;
+  std::int64_t run_ = 0;  // run.number
+  std::string host_;
+  int wal_pages_ = 0;
+
+  WriterEvents& events_;
+  const WriterOptions options_;
+  util::TimePoint last_commit_{};
+
+  std::mutex mutex_;  // what follows
+  std::condition_variable wake_;
+  std::vector<Operation> queue_;
+  Sequence last_ = 0;
+  bool idle_ = false;      // the thread sleeps until something is queued
+  bool stopping_ = false;  // no more calls will come
+  bool given_up_ = false;
+
+  std::thread thread_;
+};
+
+SqliteWriter::~SqliteWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  // After a failed fsync nothing more may be moved between WAL and database: the next one to open it recovers.
+  if (given_up_) sqlite3_db_config(database_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+}
+
+// ---- the loop's side
+
+Sequence SqliteWriter::push(Operation operation) {
+  bool idle = false;
+  Sequence sequence = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (given_up_) return last_;
+    queue_.push_back(std::move(operation));
+    sequence = ++last_;
+    idle = std::exchange(idle_, false);
+  }
+  if (idle) wake_.notify_one();
+  return sequence;
+}
+
+template <class Work>
+Result<void> SqliteWriter::in_transaction(Work work) {
+  const std::lock_guard lock(database_mutex_);
+  if (database_.execute("BEGIN IMMEDIATE") != SQLITE_OK) return database_.error();
+  Result<void> result = work();
+  if (result && database_.execute("COMMIT") != SQLITE_OK) result = database_.error();
+  if (!result) database_.rollback();
+  return result;
+}
+
+Result<void> SqliteWriter::begin_run(const NewRun& run) {
+  return in_transaction([&]() -> Result<void> {
+    const auto number = insert_run(database_, run);
+    if (!number) return number.error();
+    run_ = *number;
+    host_ = run.host;
+    return {};
+  });
+}
+
+Result<void> SqliteWriter::resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
+                                      const std::vector<Remap>& remaps) {
+  return in_transaction([&]() -> Result<void> {
+    const auto number = update_resumed_run(database_, run, lost, remaps);
+    if (!number) return number.error();
+    run_ = *number;
+    host_ = run.host;
+    return {};
+  });
+}
+
+Result<void> SqliteWriter::remove_runs(const std::vector<std::string>& run_ids) {
+  return in_transaction([&] { return delete_runs(database_, run_ids); });
+}
+
+// ---- the thread's side
+
+void SqliteWriter::work() {
+  std::vector<Operation> taken;
+  Batch batch;
+  Sequence through = 0;
+  while (take(taken, through)) {
+    for (Operation& operation : taken) batch.add(std::move(operation));
+    taken.clear();
+    if (!commit(batch)) return;
+    batch.clear();
+    events_.committed(through);
+    checkpoint();
+  }
+}
+
+/// Waits for work, and for the gap since the last commit; false when there is nothing left to come.
+bool SqliteWriter::take(std::vector<Operation>& taken, Sequence& through) {
+  std::unique_lock lock(mutex_);
+  if (queue_.empty()) {
+    idle_ = true;
+    wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });
+    idle_ = false;
+  }
+  wake_.wait_until(lock, last_commit_ + options_.min_commit_gap, [&] { return stopping_; });
+  if (queue_.empty() || given_up_) return false;
+  taken.swap(queue_);
+  through = last_;
+  last_commit_ = util::steady_now();
+  return true;
+}
+
+/// Tries until it is done, patience is at its end, or it is known that it cannot be done.
+bool SqliteWriter::commit(const Batch& batch) {
+  std::optional<util::TimePoint> failing_since;
+  while (true) {
+    const auto failure = try_commit(batch);
+    if (!failure) {
+      if (failing_since) events_.recovered();
+      return true;
+    }
+    const util::TimePoint now = util::steady_now();
+    if (!failure->may_pass || (failing_since && now - *failing_since >= options_.patience)) {
+      give_up(failure->message);
+      return false;
+    }
+    if (!failing_since) {
+      failing_since = now;
+      events_.trouble(failure->message, true);
+    }
+    std::this_thread::sleep_for(kRetryInterval);
+  }
+}
+
+std::optional<SqliteWriter::Failure> SqliteWriter::try_commit(const Batch& batch) {
+  const std::lock_guard lock(database_mutex_);
+  const int code = write(batch);
+  if (code == SQLITE_OK) return std::nullopt;
+  Failure failure;
+  if (code == SQLITE_MISUSE) {
+    failure.message = database_.path() + ": an attempt ended that was never claimed (a bug in runner)";
+  } else {
+    failure = {database_.error().message, may_pass(code, database_.system_errno())};
+  }
+  database_.rollback();
+  return failure;
+}
+
+int SqliteWriter::write(const Batch& batch) {
+  if (const int code = database_.execute("BEGIN IMMEDIATE"); code != SQLITE_OK) return code;
+  for (const Change& change : batch.changes()) {
+    if (const int code = attempts_.write(database_, run_, host_, change); code != SQLITE_OK) return code;
+  }
+  if (batch.run_moved()) {
+    if (const int code = write_run_state(database_, run_, *batch.run_moved()); code != SQLITE_OK) return code;
+  }
+  return database_.execute("COMMIT");
+}
+
+void SqliteWriter::give_up(const std::string& message) {
+  {
+    const std::lock_guard lock(mutex_);
+    given_up_ = true;
+    queue_ = {};
+  }
+  events_.trouble(message, false);
+}
+
+int SqliteWriter::note_wal_size(void* self, sqlite3* /*handle*/, const char* /*name*/, int pages) {
+  static_cast<SqliteWriter*>(self)->wal_pages_ = pages;
+  return SQLITE_OK;
+}
+
+void SqliteWriter::checkpoint() {
+  const std::lock_guard lock(database_mutex_);
+  if (wal_pages_ < kCheckpointPages) return;
+  wal_pages_ = 0;
+  // What a checkpoint fails to move stays in the WAL, where it is safe, and is moved by the next one.
+  sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, WriterEvents& events, WriterOptions options) {
+  auto database = Database::open(path, Access::read_write);
+  if (!database) return database.error();
+  if (auto set = set_durability(*database); !set) return set.error();
+  if (auto made = create_or_check_schema(*database); !made) return made.error();
+  auto attempts = AttemptTable::prepare(*database);
+  if (!attempts) return attempts.error();
+  return std::unique_ptr<Writer>(
+      std::make_unique<SqliteWriter>(std::move(*database), std::move(*attempts), events, options));
+}
+
+}  // namespace runner::store
