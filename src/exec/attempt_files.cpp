@@ -1,0 +1,77 @@
+#include "exec/attempt_files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <tuple>
+
+namespace runner::exec {
+namespace {
+
+/// Paths below the working directory are shown as people wrote them.
+std::string shown(const core::ExpandedAttempt& attempt, const std::string& path) {
+  const std::string& base = attempt.workdir;
+  const bool below = !base.empty() && path.size() > base.size() + 1 && path.compare(0, base.size(), base) == 0 &&
+                     path[base.size()] == '/';
+  return below ? path.substr(base.size() + 1) : path;
+}
+
+util::Error error_at(const char* what, const core::ExpandedAttempt& attempt, const std::string& path, int error) {
+  return util::errno_error(what + shown(attempt, path), error);
+}
+
+/// Opening a FIFO must not block the loop, but the program expects an ordinary descriptor.
+util::Result<util::Fd> open_for_child(const std::string& path, int flags) {
+  auto fd = util::open_file(path, flags | O_NONBLOCK | O_NOCTTY, 0666);
+  if (fd) ::fcntl(fd->get(), F_SETFL, flags & O_ACCMODE);
+  return fd;
+}
+
+}  // namespace
+
+util::Result<util::Fd> open_stdin(const core::ExpandedAttempt& attempt) {
+  auto fd = open_for_child(attempt.stdin_path, O_RDONLY);
+  if (!fd) return error_at("cannot read stdin ", attempt, attempt.stdin_path, fd.error().errno_value);
+  struct stat info {};
+  if (::fstat(fd->get(), &info) == 0 && S_ISDIR(info.st_mode))
+    return error_at("cannot read stdin ", attempt, attempt.stdin_path, EISDIR);
+  return fd;
+}
+
+util::Result<util::Fd> open_stdout(const core::ExpandedAttempt& attempt) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
+  auto fd = open_for_child(attempt.stdout_path, kFlags);
+  if (!fd && fd.error().errno_value == ENOENT) {
+    std::error_code ec;
+    std::filesystem::create_directories(std::filesystem::path(attempt.stdout_path).parent_path(), ec);
+    if (ec) return error_at("cannot make the directory of stdout ", attempt, attempt.stdout_path, ec.value());
+    fd = open_for_child(attempt.stdout_path, kFlags);
+  }
+  if (!fd) return error_at("cannot write stdout ", attempt, attempt.stdout_path, fd.error().errno_value);
+  return fd;
+}
+
+timespec file_time_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now;
+}
+
+std::string check_outputs(const core::ExpandedAttempt& attempt, const timespec& started) {
+  for (const auto& path : attempt.outputs) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) {
+      const std::string missing = "missing output " + shown(attempt, path);
+      return errno == ENOENT ? missing : util::errno_error(missing, errno).message;
+    }
+    if (std::tie(info.st_mtim.tv_sec, info.st_mtim.tv_nsec) < std::tie(started.tv_sec, started.tv_nsec))
+      return "output " + shown(attempt, path) + " is older than this attempt";
+  }
+  return {};
+}
+
+}  // namespace runner::exec

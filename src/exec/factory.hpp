@@ -1,0 +1,31 @@
+// The executors by name: the one place that knows which there are. Plain functions; no state.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exec/executor.hpp"
+#include "util/result.hpp"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace runner::exec {
+
+struct ExecutorOptions {
+  std::string run_dir;         ///< absolute; exists
+  std::string run_id;          ///< in the cookie by which an attempt's processes are known
+  OutputTap* tap = nullptr;    ///< set: output goes through pipes, to the log and to the tap; outlives the executor
+  bool force_sigchld = false;  ///< wait as on a kernel without pidfds; for tests
+};
+
+/// `io` and `events` outlive the executor. The error lists the names there are.
+util::Result<std::unique_ptr<Executor>> make_executor(std::string_view name, boost::asio::io_context& io,
+                                                      ExecutorEvents& events, const ExecutorOptions& options);
+
+std::vector<std::string_view> executor_names();
+
+}  // namespace runner::exec

@@ -1,0 +1,31 @@
+// LocalExecutor: attempts as child processes of this one, each in a session of its own, with /dev/null or a file as
+// stdin and its slot's log (or a pipe, when output is shown as well) as stdout and stderr. Owned by the run loop and
+// used on its thread; destroying it kills what still runs, without callbacks.
+#pragma once
+
+#include <memory>
+
+#include "exec/executor.hpp"
+#include "exec/factory.hpp"
+
+namespace runner::exec {
+
+class LocalExecutor final : public Executor {
+ public:
+  LocalExecutor(boost::asio::io_context& io, ExecutorEvents& events, const ExecutorOptions& options);
+  ~LocalExecutor() override;
+
+  [[nodiscard]] core::Resources capacity() const override;
+  void launch(LaunchRequest request) override;
+  /// An attempt that was signalled ends (finished()) only when nothing of its tree is alive.
+  void signal(const core::AttemptId& id, How how) override;
+  /// Children die with the runner; what escaped that (left the session) is killed here. Always false.
+  bool adopt(const core::AttemptRecord& record) override;
+  void resume_output() override;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace runner::exec

@@ -1,0 +1,130 @@
+#include "exec/slot_log.hpp"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+namespace runner::exec {
+namespace {
+
+/// "100M": as people write it in the spec, where it comes out even.
+std::string limit_text(std::uint64_t bytes) {
+  for (const auto& [shift, unit] : {std::pair{30U, "G"}, std::pair{20U, "M"}, std::pair{10U, "K"}}) {
+    if (bytes != 0 && bytes % (std::uint64_t{1} << shift) == 0) return std::to_string(bytes >> shift) + unit;
+  }
+  return std::to_string(bytes) + " bytes";
+}
+
+/// rename(2) that refuses to replace a file. 0 or an errno.
+int rename_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // Not every file system knows that flag. Nobody else makes files here, so looking first is good enough.
+  if (::faccessat(AT_FDCWD, to.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
+  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+bool ends_with_newline(const std::string& file, std::uint64_t size) {
+  const auto fd = util::open_file(file, O_RDONLY);
+  char last = 0;
+  return size == 0 || (fd && ::pread(fd->get(), &last, 1, static_cast<off_t>(size - 1)) == 1 && last == '\n');
+}
+
+}  // namespace
+
+SlotLog::~SlotLog() {
+  if (fd_ && size() == 0) ::unlink(absolute(path_).c_str());
+}
+
+util::Result<int> SlotLog::open() {
+  while (!fd_) {
+    path_ = "slices/.slot-" + std::to_string(slot_);
+    if (generation_ > 0) path_ += "." + std::to_string(generation_);
+    path_ += ".log";
+    const std::string file = absolute(path_);
+    auto fd = util::open_file(file, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (fd) {
+      fd_ = std::move(*fd);
+    } else if (fd.error().errno_value == ENOENT) {
+      std::error_code ec;
+      if (!std::filesystem::create_directories(absolute("slices"), ec)) return std::move(fd.error());
+    } else if (fd.error().errno_value == EEXIST) {
+      // Left by a runner that was killed. If anything is in it, it is the record's log of that attempt: it stays.
+      struct stat info {};
+      const bool empty = ::lstat(file.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
+      if (!empty || ::unlink(file.c_str()) != 0) ++generation_;
+    } else {
+      return std::move(fd.error());
+    }
+  }
+  return fd_.get();
+}
+
+void SlotLog::begin(std::optional<std::uint64_t> limit) {
+  limit_ = limit;
+  written_ = 0;
+  dropped_ = 0;
+  problem_.clear();
+}
+
+void SlotLog::append(std::string_view piece) {
+  const std::uint64_t room = limit_ ? *limit_ - std::min(*limit_, written_) : piece.size();
+  const auto kept = piece.substr(0, room);
+  dropped_ += piece.size() - kept.size();
+  written_ += kept.size();
+  if (kept.empty() || !problem_.empty()) return;
+  if (const auto result = util::write_all(fd_.get(), kept, "its log is incomplete"); !result)
+    problem_ = result.error().message;
+}
+
+void SlotLog::enforce_limit() {
+  if (!limit_) return;
+  const std::uint64_t now = size();
+  if (now <= *limit_ || ::ftruncate(fd_.get(), static_cast<off_t>(*limit_)) != 0) return;
+  dropped_ += now - *limit_;
+}
+
+std::string SlotLog::end(const std::string& target) {
+  enforce_limit();
+  if (dropped_ > 0) note_limit();
+  if (size() == 0) return {};
+  const std::string from = absolute(path_);
+  std::string name = target;
+  for (unsigned copy = 1;; ++copy) {
+    int error = rename_new(from, absolute(name));
+    if (error == ENOENT) {
+      std::error_code ec;
+      std::filesystem::create_directories(std::filesystem::path(absolute(name)).parent_path(), ec);
+      error = rename_new(from, absolute(name));
+    }
+    if (error == 0) break;
+    if (error != EEXIST) return abandon();
+    name = target + "." + std::to_string(copy);
+  }
+  fd_.reset();
+  return name;
+}
+
+std::string SlotLog::abandon() {
+  fd_.reset();
+  ++generation_;
+  return path_;
+}
+
+std::uint64_t SlotLog::size() const {
+  struct stat info {};
+  return ::fstat(fd_.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+void SlotLog::note_limit() {
+  std::string note = ends_with_newline(absolute(path_), size()) ? "" : "\n";
+  note += "[runner: log limit " + limit_text(*limit_) + " reached; " + std::to_string(dropped_) + " bytes dropped]\n";
+  (void)util::write_all(fd_.get(), note, path_);
+}
+
+}  // namespace runner::exec

@@ -1,0 +1,61 @@
+// SlotLog: the file that the attempts of one slot write their output to, one after the other. It gets the attempt's own
+// name only once something is in it, so a slice that writes nothing costs no file. Owned by the local executor; one
+// attempt at a time: open(), begin(), then end(). Never overwrites or drops output that it was not told to drop.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "util/fd.hpp"
+
+namespace runner::exec {
+
+class SlotLog {
+ public:
+  /// Paths given and returned are relative to `run_dir`.
+  SlotLog(std::string run_dir, std::uint32_t slot) : run_dir_(std::move(run_dir)), slot_(slot) {}
+  /// Removes the file if it is empty.
+  ~SlotLog();
+  SlotLog(SlotLog&& other) noexcept = default;
+  SlotLog& operator=(SlotLog&&) = delete;
+
+  /// The descriptor for an attempt's stdout and stderr (O_APPEND); makes the file if there is none.
+  util::Result<int> open();
+  /// An attempt starts; what it writes beyond `limit` bytes is dropped.
+  void begin(std::optional<std::uint64_t> limit);
+
+  /// Writes for the attempt (its output came through a pipe), up to the limit.
+  void append(std::string_view piece);
+  /// Cuts the file back to the limit if the attempt has written past it; to be called now and then while it runs.
+  void enforce_limit();
+
+  /// The attempt has ended. Gives the file the name `target`, or target.1 ... if that exists; returns the file its
+  /// output is in, "" if it wrote nothing. Where renaming fails the file stays what it is and is not used again.
+  std::string end(const std::string& target);
+  /// The attempt may still be writing (it could not be killed): the file is left to it.
+  std::string abandon();
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] bool has_limit() const { return limit_.has_value(); }
+  /// What append() could not write, for people; "" if all is well.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+
+ private:
+  [[nodiscard]] std::string absolute(const std::string& path) const { return run_dir_ + "/" + path; }
+  [[nodiscard]] std::uint64_t size() const;
+  void note_limit();
+
+  std::string run_dir_;
+  std::uint32_t slot_;
+  std::uint32_t generation_ = 0;  ///< in the file's name, when an earlier file of that name has to stay
+  util::Fd fd_;
+  std::string path_;
+  std::optional<std::uint64_t> limit_;
+  std::uint64_t written_ = 0;  ///< by append()
+  std::uint64_t dropped_ = 0;
+  std::string problem_;
+};
+
+}  // namespace runner::exec

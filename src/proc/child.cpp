@@ -1,0 +1,65 @@
+#include "proc/child.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace runner::proc {
+namespace {
+
+util::Duration duration_of(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+}  // namespace
+
+bool has_exited(pid_t pid) {
+  siginfo_t info{};
+  int result = -1;
+  do {
+    result = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | WNOHANG);
+  } while (result < 0 && errno == EINTR);
+  return result < 0 || info.si_pid == pid;
+}
+
+std::optional<ExitStatus> reap(pid_t pid) {
+  int status = 0;
+  rusage usage{};
+  pid_t result = -1;
+  do {
+    result = ::wait4(pid, &status, WNOHANG, &usage);
+  } while (result < 0 && errno == EINTR);
+  if (result != pid) return std::nullopt;
+  ExitStatus exit;
+  if (WIFSIGNALED(status)) {
+    exit.signal = WTERMSIG(status);
+  } else {
+    exit.code = WEXITSTATUS(status);
+  }
+  exit.user = duration_of(usage.ru_utime);
+  exit.system = duration_of(usage.ru_stime);
+  exit.max_rss_kib = usage.ru_maxrss;
+  return exit;
+}
+
+void keep_zombies() {
+  struct sigaction action {};
+  if (::sigaction(SIGCHLD, nullptr, &action) != 0) return;
+  if (action.sa_handler != SIG_IGN && (action.sa_flags & SA_NOCLDWAIT) == 0) return;
+  struct sigaction defaults {};
+  defaults.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &defaults, nullptr);
+}
+
+void open_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    // The lowest free number is what open() gives, so this is `fd` itself.
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)::open("/dev/null", O_RDWR);
+  }
+}
+
+}  // namespace runner::proc

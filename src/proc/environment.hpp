@@ -1,0 +1,33 @@
+// Environment: the children's envp. The inherited part is prepared once; each launch adds its own variables, which
+// replace inherited ones of the same name. Owned by an executor. Never prints a value.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace runner::proc {
+
+class Environment {
+ public:
+  /// `inherited`: null-terminated "NAME=value" strings, copied.
+  explicit Environment(const char* const* inherited);
+
+  /// The inherited variables, then `variables` ("NAME=value"; a later one of the same name wins), then `last`.
+  /// Points into the arguments; valid until the next call.
+  const char* const* with(const std::vector<std::string>& variables, const std::string& last);
+
+  /// A variable's value in the environment that with() made last; nullptr: not set.
+  [[nodiscard]] const char* find(std::string_view name) const;
+
+ private:
+  void set(const char* variable);
+
+  std::vector<std::string> inherited_;
+  std::unordered_map<std::string_view, std::size_t> position_;  ///< name -> index in inherited_
+  std::vector<const char*> built_;
+};
+
+}  // namespace runner::proc

@@ -1,0 +1,66 @@
+// spawn: one process from one plan, by clone(2) with vfork semantics, so that its cost does not grow with our memory.
+// The parent waits in the call until the child has executed its program or failed, and learns which step failed.
+// Owned and called by the launcher; one call at a time per SpawnStack. Never allocates, never runs our handlers or
+// exit functions in the child, leaves no zombie when a step fails.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "util/fd.hpp"
+
+namespace runner::proc {
+
+/// The step of a launch that failed.
+enum class Stage : std::uint8_t { none, clone, session, death_signal, priority, workdir, setup, descriptors, exec };
+
+/// Everything the child does, in this order; pointers are borrowed for the call.
+struct SpawnPlan {
+  const char* executable = nullptr;   ///< a path: PATH is not searched here
+  const char* const* argv = nullptr;  ///< null-terminated, as env
+  const char* const* env = nullptr;
+  std::optional<int> nice;
+  std::optional<mode_t> umask;
+  const char* workdir = nullptr;  ///< unset: ours
+  /// Runs in the child after chdir (dup2 and the like): async-signal-safe calls only; returns an errno or 0.
+  int (*setup)(void* data) = nullptr;
+  void* setup_data = nullptr;
+  std::span<const int> keep_fds;  ///< ascending; left open besides 0, 1, 2
+  bool pidfd = true;              ///< ask the kernel for one; false, or an old kernel: Spawned::pidfd stays closed
+};
+
+struct Spawned {
+  pid_t pid = -1;  ///< -1: not started, see failed and error
+  util::Fd pidfd;
+  Stage failed = Stage::none;
+  int error = 0;  ///< errno of the failed step
+};
+
+/// The stack the child runs on until exec: it shares our memory, so it must not run on ours.
+class SpawnStack {
+ public:
+  SpawnStack();
+  ~SpawnStack();
+  SpawnStack(const SpawnStack&) = delete;
+  SpawnStack& operator=(const SpawnStack&) = delete;
+  [[nodiscard]] void* top() const { return static_cast<std::byte*>(base_) + kSize; }
+
+ private:
+  static constexpr std::size_t kSize = std::size_t{256} << 10U;
+  void* base_ = nullptr;
+};
+
+/// Starts the process: in a session of its own, all signals at their defaults and unblocked, no descriptors but 0, 1, 2
+/// and keep_fds, and to be killed when the calling thread ends.
+[[nodiscard]] Spawned spawn(const SpawnPlan& plan, const SpawnStack& stack);
+
+/// Why nothing was started, for people: "cannot execute 'prog': Permission denied". `name` is what the user wrote.
+[[nodiscard]] util::Error describe_failure(const Spawned& spawned, const std::string& name,
+                                           const std::string& executable, const std::string& workdir);
+
+}  // namespace runner::proc
