@@ -1,0 +1,265 @@
+#include "spec/job_reader.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "spec/job_rules.hpp"
+#include "spec/slices_reader.hpp"
+#include "util/text.hpp"
+
+namespace runner::spec {
+namespace {
+
+bool contains(const std::vector<std::string>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// Whether `text` has {name} or {name:...} in it.
+bool mentions(std::string_view text, const std::string& name) {
+  for (std::size_t at = text.find("{" + name); at != std::string_view::npos; at = text.find("{" + name, at + 1)) {
+    const std::string_view next = text.substr(at + 1 + name.size(), 1);
+    const bool is_literal = at > 0 && text[at - 1] == '{';
+    if (!is_literal && (next == "}" || next == ":")) return true;
+  }
+  return false;
+}
+
+/// Reads one job; a class only so that its parts share what they know.
+class JobReader {
+ public:
+  JobReader(const Node& map, const JobContext& context, Reader& reader)
+      : map_(map), context_(context), reader_(reader) {
+    job_.name = context.name;
+  }
+
+  core::JobSpec read() {
+    read_workdir();
+    read_slice_list();
+    read_vars();
+    read_env();
+    read_command();
+    read_files();
+    read_rules(map_, job_, reader_);
+    return std::move(job_);
+  }
+
+ private:
+  void read_workdir() {
+    job_.workdir = context_.spec_dir;
+    const Node* node = map_.find("workdir");
+    if (node == nullptr) return;
+    const auto path = reader_.path(*node, "workdir", context_.spec_dir);
+    if (!path) return;
+    std::error_code error;
+    const auto status = std::filesystem::status(*path, error);
+    if (!std::filesystem::is_directory(status)) {
+      const bool exists = std::filesystem::exists(status);
+      reader_.error(*node, "`workdir`: " + util::escape_for_display(*path) +
+                               (exists ? " is not a directory" : " does not exist: create it first"));
+    }
+    job_.workdir = *path;
+  }
+
+  void read_slice_list() {
+    SlicesContext slices{context_.spec_dir, context_.shown_dir, job_.workdir != context_.spec_dir, false};
+    if (const Node* node = map_.find("allow_empty")) {
+      slices.allow_empty = reader_.boolean(*node, "allow_empty").value_or(true);
+    }
+    names_ = core::builtin_variable_names();
+    const Node* node = map_.find("slices");
+    if (node == nullptr) {
+      reader_.error(map_, "`slices` is missing: what to run the command over, such as slices: 0-99");
+      return;
+    }
+    if (auto list = read_slices(*node, slices, reader_)) {
+      slice_names_ = list->variable_names();
+      job_.slices = std::move(*list);
+    } else {
+      slice_names_ = names_of_wrong_slices(*node);
+      names_certain_ = node->find("table") == nullptr;
+    }
+    for (const std::string& name : slice_names_) {
+      if (!contains(names_, name)) names_.push_back(name);
+    }
+  }
+
+  /// What the slices would define if they were right, so that templates can be checked all the same.
+  static std::vector<std::string> names_of_wrong_slices(const Node& node) {
+    std::vector<std::string> names = {"first", "last", "file", "file.name", "file.stem", "file.dir", "line", "item"};
+    if (const Node* matrix = node.find("matrix")) {
+      for (const Node& axis : matrix->keys) names.push_back(axis.value);
+    }
+    return names;
+  }
+
+  /// The value of a variable: from --set if it is there, else as written.
+  std::optional<core::TextTemplate> read_var_value(const std::string& name, const Node& node) {
+    const auto set =
+        std::find_if(context_.set.rbegin(), context_.set.rend(), [&](const auto& s) { return s.first == name; });
+    if (set == context_.set.rend()) {
+      if (const auto later = later_variable(node)) {
+        reader_.error(node, "`" + name + "` uses `" + *later + "`, which is not above it in `vars`: change the order");
+        return std::nullopt;
+      }
+      return reader_.text_template(node, "vars." + name, names_);
+    }
+    auto parsed = core::TextTemplate::parse(set->second, names_);
+    if (const auto* error = std::get_if<core::TemplateError>(&parsed)) {
+      reader_.problems().elsewhere("--set", 0, 0, name + ": " + error->message);
+      return std::nullopt;
+    }
+    return std::get<core::TextTemplate>(std::move(parsed));
+  }
+
+  /// A variable that `node` uses before it is defined (or within itself).
+  std::optional<std::string> later_variable(const Node& node) const {
+    const Node& vars = *map_.find("vars");
+    for (const Node& key : vars.keys) {
+      if (!contains(names_, key.value) && mentions(node.value, key.value)) return key.value;
+    }
+    return std::nullopt;
+  }
+
+  std::string wrong_variable(const std::string& name) const {
+    if (!util::is_identifier(name))
+      return "is no name for a variable: use letters, digits and _, not beginning with a digit";
+    if (contains(core::builtin_variable_names(), name))
+      return "is the name of a variable that is always there: choose another";
+    if (names_certain_ && contains(slice_names_, name)) return "is a variable that `slices` defines: choose another";
+    return "";
+  }
+
+  void read_vars() {
+    const Node* vars = map_.find("vars");
+    const bool is_map = vars != nullptr && reader_.is_map(*vars, "vars", "{m_factor: 1}");
+    for (std::size_t i = 0; is_map && i < vars->keys.size(); ++i) {
+      const std::string& name = vars->keys[i].value;
+      if (const std::string wrong = wrong_variable(name); !wrong.empty()) {
+        reader_.error(vars->keys[i], "`" + util::escape_for_display(name, 60) + "` " + wrong);
+        continue;
+      }
+      if (!reader_.text(vars->keys[i], name)) continue;  // `no: 1`
+      auto value = read_var_value(name, vars->items[i]);
+      if (value) job_.vars.emplace_back(name, std::move(*value));
+      names_.push_back(name);
+    }
+    for (const auto& [name, value] : context_.set) {
+      if (is_map && vars->find(name) != nullptr) continue;
+      reader_.problems().elsewhere(
+          "--set", 0, 0, "no variable `" + util::escape_for_display(name, 60) + "` in vars" + suggested_variable(name));
+    }
+  }
+
+  std::string suggested_variable(const std::string& name) const {
+    std::vector<std::string> known;
+    for (const auto& var : job_.vars) known.push_back(var.first);
+    const auto nearest = util::closest(name, known);
+    return nearest ? "; did you mean `" + *nearest + "`?" : "";
+  }
+
+  void read_env() {
+    const Node* env = map_.find("env");
+    if (env == nullptr || !reader_.is_map(*env, "env", "{OMP_NUM_THREADS: 1}")) return;
+    for (std::size_t i = 0; i < env->keys.size(); ++i) {
+      const std::string& name = env->keys[i].value;
+      if (!util::is_identifier(name)) {
+        reader_.error(
+            env->keys[i],
+            "`" + util::escape_for_display(name, 60) +
+                "` is no name for an environment variable: use letters, digits and _, not beginning with a digit");
+      } else if (name.starts_with("RUNNER_")) {
+        reader_.error(env->keys[i], "`" + name + "` is set by runner itself: choose another name");
+      } else if (auto value = read_template(env->items[i], "env." + name)) {
+        job_.env.emplace_back(name, std::move(*value));
+      }
+    }
+  }
+
+  /// nullopt also where the names are not known, because the table that defines them could not be read.
+  std::optional<core::TextTemplate> read_template(const Node& node, Label label) {
+    if (names_certain_) return reader_.text_template(node, label, names_);
+    reader_.text(node, label);
+    return std::nullopt;
+  }
+
+  void read_command() {
+    const Node* node = map_.find("command");
+    if (node == nullptr) {
+      reader_.error(map_, "`command` is missing: what to run for each slice, such as command: ./analyse {slice}");
+    } else if (node->kind == Node::Kind::list && !is_quoting_slip(*node)) {
+      read_command_list(*node);
+    } else if (const auto text = reader_.nonempty_text(*node, "command"); text && names_certain_) {
+      take_command(core::CommandTemplate::parse_shell(*text, names_), *node);
+    }
+  }
+
+  /// `[ -f x ]`: a list to YAML, but no program is called -f.
+  static bool is_quoting_slip(const Node& list) {
+    return list.is_flow && list.items.size() == 1 && list.items[0].kind == Node::Kind::scalar &&
+           list.items[0].style == Node::Style::plain && list.items[0].value.starts_with('-');
+  }
+
+  void read_command_list(const Node& list) {
+    std::vector<std::string> elements;
+    for (std::size_t i = 0; i < list.items.size(); ++i) {
+      const std::string label = "command[" + std::to_string(i) + "]";
+      const auto text = i == 0 ? reader_.nonempty_text(list.items[i], label) : reader_.text(list.items[i], label);
+      if (text) elements.push_back(*text);
+    }
+    if (list.items.empty()) reader_.error(list, "`command` is empty");
+    if (elements.empty() || elements.size() != list.items.size() || !names_certain_) return;
+    std::size_t failed = 0;
+    auto parsed = core::CommandTemplate::parse_list(elements, names_, &failed);
+    take_command(std::move(parsed), list.items[failed]);
+  }
+
+  void take_command(std::variant<core::CommandTemplate, core::TemplateError> parsed, const Node& node) {
+    if (const auto* error = std::get_if<core::TemplateError>(&parsed)) {
+      reader_.template_error(node, *error);
+    } else {
+      job_.command = std::get<core::CommandTemplate>(std::move(parsed));
+    }
+  }
+
+  void read_files() {
+    if (const Node* node = map_.find("stdin"); node != nullptr && reader_.nonempty_text(*node, "stdin")) {
+      job_.stdin_path = read_template(*node, "stdin");
+    }
+    if (const Node* node = map_.find("stdout"); node != nullptr && reader_.nonempty_text(*node, "stdout")) {
+      job_.stdout_path = read_template(*node, "stdout");
+    }
+    const Node* outputs = map_.find("outputs");
+    if (outputs == nullptr || !reader_.is_list(*outputs, "outputs", "[\"out/{slice}.csv\"]")) return;
+    for (std::size_t i = 0; i < outputs->items.size(); ++i) {
+      const std::string label = "outputs[" + std::to_string(i) + "]";
+      if (!reader_.nonempty_text(outputs->items[i], label)) continue;
+      if (auto path = read_template(outputs->items[i], label)) job_.outputs.push_back(std::move(*path));
+    }
+  }
+
+  const Node& map_;
+  const JobContext& context_;
+  Reader& reader_;
+  core::JobSpec job_;
+  std::vector<std::string> slice_names_;
+  std::vector<std::string> names_;  ///< every variable that exists so far
+  bool names_certain_ = true;       ///< false: the slices' table cannot be read, so its columns are not known
+};
+
+}  // namespace
+
+const std::vector<std::string>& job_keys() {
+  static const std::vector<std::string> keys = {
+      "slices",          "allow_empty", "command",       "vars",      "env",        "workdir",
+      "stdin",           "stdout",      "timeout",       "grace",     "retries",    "retry_delay",
+      "retry_delay_max", "retry_on",    "success_codes", "outputs",   "max_failed", "on_halt",
+      "log_limit",       "cpus",        "memory",        "env_compat"};
+  return keys;
+}
+
+core::JobSpec read_job(const Node& map, const JobContext& context, Reader& reader) {
+  return JobReader(map, context, reader).read();
+}
+
+}  // namespace runner::spec

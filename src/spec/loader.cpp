@@ -1,0 +1,232 @@
+#include "spec/loader.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "spec/hints.hpp"
+#include "spec/job_reader.hpp"
+#include "spec/reader.hpp"
+#include "spec/source.hpp"
+#include "spec/yaml_tree.hpp"
+#include "util/fd.hpp"
+#include "util/text.hpp"
+
+namespace runner::spec {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxSpecBytes = 16U << 20U;
+constexpr std::int64_t kMaxProcs = 100'000;
+constexpr std::int64_t kMaxPercent = 1'000;
+const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "critical", "off"};
+const std::vector<std::string> kRunKeys = {"name", "n_procs", "state_dir", "keep_runs", "log"};
+
+/// `8`, `auto`, `50%`; an error says what is wanted.
+util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
+  using Kind = core::ProcCount::Kind;
+  if (text == "auto") return core::ProcCount{Kind::automatic, 0};
+  const bool is_percent = text.ends_with('%');
+  const auto number = util::parse_int(is_percent ? text.substr(0, text.size() - 1) : text);
+  if (!number) {
+    return util::Error{
+        "wants a number such as 8, auto (every CPU there is), or a share of the CPUs such as 50%, not `" +
+        util::escape_for_display(text, 60) + "`"};
+  }
+  const std::int64_t max = is_percent ? kMaxPercent : kMaxProcs;
+  if (*number < 1 || *number > max) {
+    const std::string unit = is_percent ? "%" : "";
+    return util::Error{"is out of range: 1" + unit + " to " + std::to_string(max) + unit + ", not `" + text + "`"};
+  }
+  return core::ProcCount{is_percent ? Kind::percent : Kind::count, static_cast<std::uint32_t>(*number)};
+}
+
+/// Why `name` cannot be a directory's name and a word on the command line; "" where it can.
+std::string wrong_name(std::string_view name) {
+  if (name.empty()) return "is empty";
+  if (name.size() > 100) return "is longer than 100 bytes";
+  const auto is_good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.' || static_cast<unsigned char>(c) >= 0x80;
+  };
+  if (!std::all_of(name.begin(), name.end(), is_good)) return "may have letters, digits, `_`, `-` and `.` only";
+  if (name[0] == '.' || name[0] == '-') return "cannot begin with `" + std::string(name.substr(0, 1)) + "`";
+  return "";
+}
+
+void read_n_procs(const Node& node, core::Spec& spec, Reader& reader) {
+  const auto text = reader.text(node, "n_procs");
+  if (!text) return;
+  auto count = parse_n_procs(*text);
+  if (!count) {
+    reader.error(node, "`n_procs` " + count.error().message);
+  } else if (count->kind == core::ProcCount::Kind::count && node.style != Node::Style::plain) {
+    reader.error(node, "`n_procs` wants a number: write it without quotes");
+  } else {
+    spec.n_procs = *count;
+  }
+}
+
+void read_name(const Node& root, core::Spec& spec, Reader& reader) {
+  const Node* node = root.find("name");
+  if (node == nullptr) {
+    spec.name = fs::path(spec.path).stem().string();
+    if (const std::string wrong = wrong_name(spec.name); !wrong.empty()) {
+      reader.problems().elsewhere(reader.source().file(), 0, 0,
+                                  "the file's name makes no name for the run, which " + wrong + ": add `name: ...`");
+    }
+    return;
+  }
+  const auto name = reader.text(*node, "name");
+  if (!name) return;
+  if (const std::string wrong = wrong_name(*name); !wrong.empty()) reader.error(*node, "`name` " + wrong);
+  spec.name = *name;
+}
+
+void read_log(const Node& map, core::Spec& spec, Reader& reader) {
+  if (!reader.is_map(map, "log", "{level: debug}")) return;
+  reader.check_keys(map, "log", {"level", "pattern", "max_size", "max_files"});
+  if (const Node* node = map.find("level")) {
+    if (const auto level = reader.word(*node, "log.level", kLevels)) spec.log.level = *level;
+  }
+  if (const Node* node = map.find("pattern")) {
+    if (const auto pattern = reader.nonempty_text(*node, "log.pattern")) spec.log.pattern = *pattern;
+  }
+  if (const Node* node = map.find("max_size")) {
+    if (const auto size = reader.size(*node, "log.max_size", true)) spec.log.max_size = *size;
+  }
+  if (const Node* node = map.find("max_files")) {
+    if (const auto n = reader.integer(*node, "log.max_files", {1, 1000})) {
+      spec.log.max_files = static_cast<std::uint32_t>(*n);
+    }
+  }
+}
+
+void read_run(const Node& root, core::Spec& spec, Reader& reader) {
+  read_name(root, spec, reader);
+  if (const Node* node = root.find("n_procs")) read_n_procs(*node, spec, reader);
+  spec.state_dir = spec.spec_dir + "/.runner/" + spec.name;
+  if (const Node* node = root.find("state_dir")) {
+    if (const auto path = reader.path(*node, "state_dir", spec.spec_dir)) spec.state_dir = *path;
+  }
+  if (const Node* node = root.find("keep_runs")) {
+    if (const auto n = reader.integer(*node, "keep_runs", {1, 1'000'000})) {
+      spec.keep_runs = static_cast<std::uint32_t>(*n);
+    }
+  }
+  if (const Node* node = root.find("log")) read_log(*node, spec, reader);
+}
+
+void apply_overrides(const Overrides& overrides, core::Spec& spec, Problems& problems) {
+  if (overrides.n_procs) {
+    if (auto count = parse_n_procs(*overrides.n_procs)) {
+      spec.n_procs = *count;
+    } else {
+      problems.elsewhere("--n-procs", 0, 0, count.error().message);
+    }
+  }
+  if (!overrides.state_dir) return;
+  if (overrides.state_dir->empty()) {
+    problems.elsewhere("--state-dir", 0, 0, "is empty: name a directory");
+  } else {
+    spec.state_dir = fs::absolute(*overrides.state_dir).lexically_normal().string();
+  }
+}
+
+/// Reports keys that a later version will have, and those nobody knows. True when the spec describes several jobs.
+bool check_top_keys(const Node& root, Reader& reader) {
+  std::vector<std::string> known = kRunKeys;
+  known.insert(known.end(), job_keys().begin(), job_keys().end());
+  bool has_jobs = false;
+  Node unknown;  // the rest, for check_keys()
+  for (std::size_t i = 0; i < root.keys.size(); ++i) {
+    const std::string& key = root.keys[i].value;
+    const bool is_number_of_jobs = key == "jobs" && root.items[i].kind == Node::Kind::scalar;
+    if (is_future_key(key) && !is_number_of_jobs) {
+      reader.error(root.keys[i], "`" + key + "` is not supported yet");
+      has_jobs = has_jobs || key == "jobs";
+    } else {
+      unknown.keys.push_back(root.keys[i]);
+    }
+  }
+  reader.check_keys(unknown, "", known);
+  return has_jobs;
+}
+
+std::string directory_as_named(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+/// The spec's directory with symbolic links resolved, so that `..` in its paths means what the kernel means by it.
+std::string directory_of(const std::string& path) {
+  std::error_code error;
+  const fs::path parent = fs::absolute(path).parent_path();
+  const fs::path real = fs::canonical(parent, error);
+  return (error ? parent : real).string();
+}
+
+/// What keeps a file from being read as a spec at all.
+std::optional<std::string> cannot_load(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  switch (status.type()) {
+    case fs::file_type::regular:
+      return std::nullopt;
+    case fs::file_type::directory:
+      return "is a directory: name the spec file in it";
+    case fs::file_type::not_found:
+      for (const char* extension : {".yaml", ".yml"}) {
+        if (fs::exists(path + extension, error)) return "no such file; did you mean " + path + extension + "?";
+      }
+      return "no such file";
+    case fs::file_type::none:
+      return "cannot be read: " + error.message();
+    default:
+      return "is not a regular file: a run is recorded and resumed by its spec's file";
+  }
+}
+
+}  // namespace
+
+std::variant<core::Spec, std::vector<Problem>> load(const std::string& path, const Overrides& overrides) {
+  const auto failed = [&](std::string message) { return std::vector{Problem{path, 0, 0, std::move(message)}}; };
+  if (const auto why = cannot_load(path)) return failed(*why);
+  auto text = util::read_file(path, kMaxSpecBytes);
+  if (!text && text.error().errno_value != 0) {
+    return failed("cannot be read: " + std::generic_category().message(text.error().errno_value));
+  }
+  if (!text) {
+    return failed("larger than " + util::format_size(kMaxSpecBytes) +
+                  ": put long lists into a file of their own (slices: {lines: list.txt})");
+  }
+  return load_text(*text, path, overrides);
+}
+
+std::variant<core::Spec, std::vector<Problem>> load_text(std::string_view text, const std::string& path,
+                                                         const Overrides& overrides) {
+  const Source source(path, text);
+  Problems problems(source);
+  Reader reader(source, problems);
+  core::Spec spec;
+  spec.text = std::string(text);
+  spec.spec_dir = directory_of(path);
+  spec.path = spec.spec_dir + (spec.spec_dir.ends_with('/') ? "" : "/") + fs::path(path).filename().string();
+
+  check_characters(source, problems);
+  if (!problems.empty()) return problems.sorted();
+  const auto root = parse_yaml(source, problems);
+  if (!root) return problems.sorted();
+
+  const bool has_jobs = check_top_keys(*root, reader);
+  read_run(*root, spec, reader);
+  apply_overrides(overrides, spec, problems);
+  if (!has_jobs) {
+    const JobContext context{spec.name, spec.spec_dir, directory_as_named(path), overrides.set};
+    spec.jobs.push_back(read_job(*root, context, reader));
+  }
+  if (!problems.empty()) return problems.sorted();
+  return spec;
+}
+
+}  // namespace runner::spec
