@@ -8,25 +8,11 @@ namespace {
 
 /// The cause failures are grouped by: outcome and number only, so that 1,000 missing outputs are one group.
 std::string cause_of(const Ending& ending) {
-  switch (ending.outcome) {
-    case Outcome::failed:
-      return "exit code " + std::to_string(ending.exit_code);
-    case Outcome::killed:
-      return "signal " + std::to_string(ending.signal) + " (" + signal_name(ending.signal) + ")";
-    case Outcome::timed_out:
-      return "timed out";
-    case Outcome::out_of_memory:
-      return "out of memory";
-    case Outcome::not_started:
-      return "not started";
-    case Outcome::missing_output:
-      return "missing output";
-    case Outcome::succeeded:
-    case Outcome::cancelled:
-    case Outcome::lost:
-      return std::string(name(ending.outcome));
-  }
-  return {};
+  Ending bare;
+  bare.outcome = ending.outcome;
+  bare.exit_code = ending.exit_code;
+  bare.signal = ending.signal;
+  return describe(bare);
 }
 
 }  // namespace
@@ -79,8 +65,10 @@ void JobView::apply(const Event& event) {
 }
 
 IntervalSet JobView::lost_slices() const {
-  const auto it = groups_.find(std::string(core::name(Outcome::lost)));
-  return it == groups_.end() ? IntervalSet() : it->second.failure.slices;
+  for (const auto& [cause, group] : groups_) {
+    if (group.failure.outcome == Outcome::lost) return group.failure.slices;
+  }
+  return {};
 }
 
 std::uint64_t JobView::waiting() const {

@@ -1,0 +1,24 @@
+// What went wrong in a job, as text: the paragraph that the closing summary and `status` share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/run_view.hpp"
+#include "report/context.hpp"
+#include "report/terminal.hpp"
+
+namespace runner::report {
+
+/// Failures grouped by cause, most frequent first, each with its slices as a selection list and the last line that one
+/// of them wrote; then the slices that may have run before. "" when nothing failed. Every line is indented.
+std::string failure_text(const core::JobView& job, std::uint32_t job_number, const ReportContext& context,
+                         const Style& style);
+
+/// "97 succeeded, 2 failed, 1 cancelled, 3 running, 5 not run": what is zero is left out, but for `succeeded`.
+std::string count_text(const core::JobView& job, const Style& style);
+
+/// Failed as people count it: final, and neither cancelled nor lost.
+std::uint64_t failed_by_themselves(const core::JobView& job);
+
+}  // namespace runner::report

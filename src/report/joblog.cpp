@@ -1,0 +1,40 @@
+#include "report/joblog.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace runner::report {
+
+namespace {
+
+int exit_value(const core::Ending& ending) {
+  if (ending.outcome == core::Outcome::succeeded || ending.exit_code != 0 || ending.signal != 0) {
+    return ending.exit_code;
+  }
+  return ending.outcome == core::Outcome::not_started ? 127 : -1;
+}
+
+}  // namespace
+
+util::Result<void> write_joblog(const StatusSource& source, const Write& write) {
+  write("Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n");
+  std::vector<std::uint64_t> first_of_job;
+  std::uint64_t next = 1;
+  for (const auto& job : source.view.jobs) {
+    first_of_job.push_back(next);
+    next += job.total();
+  }
+  return source.ended_attempts([&](const core::AttemptRecord& record) {
+    if (!record.ending || record.id.job >= first_of_job.size()) return;
+    const core::Ending& ending = *record.ending;
+    std::string command = source.command ? source.command(record) : std::string();
+    std::ranges::replace(command, '\n', '\0');  // as parallel does: one line an attempt
+    const util::WallTime start = record.started_at.value_or(ending.started_at);
+    write(fmt::format("{}\t{}\t{:.3f}\t{:10.3f}\t0\t0\t{}\t{}\t{}\n", first_of_job[record.id.job] + record.id.slice,
+                      record.host.empty() ? ":" : record.host, util::unix_seconds(start), util::seconds(ending.runtime),
+                      exit_value(ending), ending.signal, command));
+  });
+}
+
+}  // namespace runner::report

@@ -1,0 +1,112 @@
+#include "report/status_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "report/failures.hpp"
+#include "util/text.hpp"
+#include "util/units.hpp"
+
+namespace runner::report {
+
+namespace {
+
+constexpr std::size_t kMaxRunning = 20;
+
+std::string where(const core::RunInfo& info) {
+  return "runner pid " + std::to_string(info.pid) + " on " + util::escape_for_display(info.host);
+}
+
+bool is_over(core::State state) {
+  return state == core::State::completed || state == core::State::terminated;
+}
+
+/// "running (runner pid 123 on node1)", "completed after 12m03s, at 2026-11-21 16:55:31", and the crashed one.
+std::string state_text(const core::RunInfo& info, util::WallTime now, const Style& style) {
+  if (info.live) {
+    return style(info.state) + " for " + util::format_duration_short(now - info.started_at) + " (" + where(info) + ")";
+  }
+  if (!is_over(info.state)) return style(Tone::bad, "ended without finishing") + " (" + where(info) + " is gone)";
+  std::string text = style(info.state);
+  if (info.ended_at) {
+    text += " after " + util::format_duration_short(*info.ended_at - info.started_at) + ", at " +
+            util::format_local(*info.ended_at);
+  }
+  if (!info.reason.empty()) text += ": " + util::escape_for_display(info.reason);
+  return text;
+}
+
+std::string head_text(const StatusSource& source, const Style& style) {
+  const core::RunInfo& info = source.view.info;
+  std::string out = "run     " + info.id + ", started " + util::format_local(info.started_at);
+  if (info.resumes > 0) out += ", resumed " + count_of(info.resumes, "time", "times");
+  out += "\nspec    " + util::escape_for_display(info.spec_path, 4096);
+  out += "\nstate   " + state_text(info, source.now, style) + "\n";
+  if (!source.context.run_dir.empty()) {
+    out += "logs    " + util::escape_for_display(source.context.run_dir + "/slices", 4096) + "\n";
+  }
+  return out;
+}
+
+/// The longest running first; those are the ones somebody asks after.
+std::string running_text(const core::JobView& job, util::WallTime now) {
+  std::vector<const core::AttemptRecord*> records;
+  for (const auto& [slice, attempt] : job.running()) records.push_back(&attempt.record);
+  std::ranges::stable_sort(records, std::ranges::less(),
+                           [](const core::AttemptRecord* record) { return record->started_at; });
+  using Row = std::array<std::string, 6>;
+  std::vector<Row> rows = {{"RUNNING", "PID", "HOST", "SINCE", "RUNTIME", "ATTEMPT"}};
+  for (const core::AttemptRecord* record : records) {
+    if (rows.size() > kMaxRunning) break;
+    const bool known = record->started_at.has_value();
+    rows.push_back({util::escape_for_display(key_text(*record), 60), std::to_string(record->pid),
+                    util::escape_for_display(record->host, 60), known ? util::format_local(*record->started_at) : "-",
+                    known ? util::format_duration_short(now - *record->started_at) : "-",
+                    std::to_string(record->id.number)});
+  }
+  std::array<std::size_t, 6> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  }
+  std::string out;
+  for (const Row& row : rows) {
+    out += "  ";
+    for (std::size_t c = 0; c + 1 < row.size(); ++c) out += fmt::format("{:<{}}  ", row[c], widths[c]);
+    out += row.back() + "\n";
+  }
+  if (records.size() + 1 > rows.size()) {
+    out += "  ... and " + util::format_count(records.size() + 1 - rows.size()) + " more\n";
+  }
+  return out;
+}
+
+std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {
+  const core::JobView& job = source.view.jobs[j];
+  std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style);
+  if (source.view.jobs.size() > 1) out = "\njob     " + util::escape_for_display(job.name()) + "\n" + out;
+  if (job.retries() > 0) out += " (" + count_of(job.retries(), "retry", "retries") + ")";
+  out += "\n";
+  if (!job.running().empty()) out += "\n" + running_text(job, source.now);
+  const std::string failures = failure_text(job, j, source.context, style);
+  if (!failures.empty()) out += "\n" + failures;
+  return out;
+}
+
+}  // namespace
+
+util::Result<void> write_status_table(const StatusSource& source, const Write& write) {
+  const Style style(source.color);
+  std::string out = head_text(source, style);
+  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) out += job_text(source, j, style);
+  const bool left =
+      std::ranges::any_of(source.view.jobs, [](const auto& job) { return job.succeeded() < job.total(); });
+  if (left && !source.view.info.live) {
+    out += "\nto run what is left: " + resume_command(source.context, source.view.info) + "\n";
+  }
+  write(out);
+  return {};
+}
+
+}  // namespace runner::report

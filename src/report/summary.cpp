@@ -1,0 +1,67 @@
+#include "report/summary.hpp"
+
+#include <algorithm>
+
+#include "report/failures.hpp"
+#include "util/text.hpp"
+#include "util/units.hpp"
+
+namespace runner::report {
+
+namespace {
+
+bool all_succeeded(const core::RunView& view) {
+  return std::ranges::all_of(view.jobs, [](const core::JobView& job) { return job.succeeded() == job.total(); });
+}
+
+std::string job_line(const core::JobView& job, const Style& style) {
+  const std::string name = util::escape_for_display(job.name());
+  const std::string slices = count_of(job.total(), "slice", "slices");
+  if (job.succeeded() == job.total()) {
+    return name + ": " + (job.total() == 1 ? "" : "all ") + slices + " " + style(Tone::good, "succeeded");
+  }
+  return name + ": " + slices + ": " + count_text(job, style);
+}
+
+std::uint64_t retries(const core::RunView& view) {
+  std::uint64_t n = 0;
+  for (const auto& job : view.jobs) n += job.retries();
+  return n;
+}
+
+}  // namespace
+
+std::string summary_text(const core::RunView& view, const ReportContext& context, util::Duration elapsed,
+                         const Style& style) {
+  std::string out;
+  if (!view.info.reason.empty()) {
+    out += util::escape_for_display(view.info.name) + ": " + style(Tone::caution, "stopped early") + ": " +
+           util::escape_for_display(view.info.reason) + "\n";
+  }
+  for (std::uint32_t j = 0; j < view.jobs.size(); ++j) {
+    out += job_line(view.jobs[j], style);
+    if (j + 1 == view.jobs.size()) {
+      out += " in " + util::format_duration_short(elapsed);
+      if (const auto n = retries(view); n > 0) out += " (" + count_of(n, "retry", "retries") + ")";
+    }
+    out += "\n" + failure_text(view.jobs[j], j, context, style);
+  }
+  if (all_succeeded(view)) return out;
+  if (!context.run_dir.empty()) out += "logs: " + util::shell_quote(context.run_dir + "/slices") + "\n";
+  return out + "to run what is left: " + resume_command(context, view.info) + "\n";
+}
+
+std::string quiet_summary_text(const core::RunView& view, const ReportContext& context) {
+  if (all_succeeded(view)) return {};
+  std::uint64_t total = 0;
+  std::uint64_t succeeded = 0;
+  for (const auto& job : view.jobs) {
+    total += job.total();
+    succeeded += job.succeeded();
+  }
+  return util::escape_for_display(view.info.name) + ": " + util::format_count(total - succeeded) + " of " +
+         count_of(total, "slice", "slices") +
+         " did not succeed; to run what is left: " + resume_command(context, view.info) + "\n";
+}
+
+}  // namespace runner::report
