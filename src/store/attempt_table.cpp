@@ -99,33 +99,70 @@ const char* const kAttemptColumns =
     "job, slice, number, key, outcome, started_at, pid, ended_at, runtime_s, exit_code, signal, user_s, system_s, "
     "max_rss_kib, host, log, detail";
 
+namespace {
+
+enum Column : int {  // as kAttemptColumns has them
+  kJob,
+  kSlice,
+  kNumber,
+  kKey,
+  kOutcome,
+  kStartedAt,
+  kPid,
+  kEndedAt,
+  kRuntime,
+  kExitCode,
+  kSignal,
+  kUser,
+  kSystem,
+  kMaxRss,
+  kHost,
+  kLog,
+  kDetail,
+};
+
+core::AttemptId read_id(const Statement& row) {
+  return {.job = static_cast<std::uint32_t>(row.integer(kJob)),
+          .slice = static_cast<std::uint64_t>(row.integer(kSlice)),
+          .number = static_cast<std::uint32_t>(row.integer(kNumber))};
+}
+
+}  // namespace
+
 void read_attempt(const Statement& row, core::AttemptRecord& record) {
-  record.id = {.job = static_cast<std::uint32_t>(row.integer(0)),
-               .slice = static_cast<std::uint64_t>(row.integer(1)),
-               .number = static_cast<std::uint32_t>(row.integer(2))};
-  record.key = row.text(3);
+  record.id = read_id(row);
+  record.key = row.text(kKey);
   record.started_at.reset();
-  if (!row.is_null(5)) record.started_at = util::from_unix_seconds(row.real(5));
-  record.pid = static_cast<int>(row.integer(6));
-  record.host = row.text(14);
-  record.log = row.text(15);
-  if (row.is_null(4)) {
+  if (!row.is_null(kStartedAt)) record.started_at = util::from_unix_seconds(row.real(kStartedAt));
+  record.pid = static_cast<int>(row.integer(kPid));
+  record.host = row.text(kHost);
+  record.log = row.text(kLog);
+  if (row.is_null(kOutcome)) {
     record.ending.reset();
     return;
   }
-  if (!record.ending) record.ending.emplace();
-  core::Ending& ending = *record.ending;
-  ending.outcome = core::outcome_from_name(row.text(4)).value_or(core::Outcome::lost);
+  core::Ending& ending = record.ending ? *record.ending : record.ending.emplace();
+  // A name that is not known comes from another version or a hand edit: whatever it meant, run the slice again.
+  ending.outcome = core::outcome_from_name(row.text(kOutcome)).value_or(core::Outcome::lost);
   ending.started_at = record.started_at.value_or(util::WallTime{});
-  ending.ended_at = util::from_unix_seconds(row.real(7));
-  ending.runtime = util::from_seconds(row.real(8));
-  ending.exit_code = static_cast<int>(row.integer(9));
-  ending.signal = static_cast<int>(row.integer(10));
-  ending.usage.user = util::from_seconds(row.real(11));
-  ending.usage.system = util::from_seconds(row.real(12));
-  ending.usage.max_rss_kib = row.integer(13);
+  ending.ended_at = util::from_unix_seconds(row.real(kEndedAt));
+  ending.runtime = util::from_seconds(row.real(kRuntime));
+  ending.exit_code = static_cast<int>(row.integer(kExitCode));
+  ending.signal = static_cast<int>(row.integer(kSignal));
+  ending.usage.user = util::from_seconds(row.real(kUser));
+  ending.usage.system = util::from_seconds(row.real(kSystem));
+  ending.usage.max_rss_kib = row.integer(kMaxRss);
   ending.log = record.log;
-  ending.detail = row.text(16);
+  ending.detail = row.text(kDetail);
+}
+
+bool read_success(const Statement& row, core::AttemptRecord& record) {
+  static const std::string_view kSucceeded = core::name(core::Outcome::succeeded);
+  if (row.text(kOutcome) != kSucceeded) return false;
+  record.id = read_id(row);
+  record.key = row.text(kKey);
+  record.ending->runtime = util::from_seconds(row.real(kRuntime));
+  return true;
 }
 
 }  // namespace runner::store

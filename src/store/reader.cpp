@@ -137,16 +137,22 @@ Result<void> SqliteReader::last_attempts(const std::string& run_id,
   auto statement = select_attempts(run_id, "ORDER BY job, slice, number");
   if (!statement) return statement.error();
   // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
-  core::AttemptRecord record;
-  bool any = false;
+  core::AttemptRecord success;
+  core::AttemptRecord other;
+  success.ending.emplace();
+  const core::AttemptRecord* last = nullptr;
   auto done = each(*statement, [&](const Statement& row) {
-    const bool same_slice = record.id.job == static_cast<std::uint32_t>(row.integer(0)) &&
-                            record.id.slice == static_cast<std::uint64_t>(row.integer(1));
-    if (any && !same_slice) visit(record);
-    read_attempt(row, record);
-    any = true;
+    const bool same_slice = last != nullptr && last->id.job == static_cast<std::uint32_t>(row.integer(0)) &&
+                            last->id.slice == static_cast<std::uint64_t>(row.integer(1));
+    if (last != nullptr && !same_slice) visit(*last);
+    if (read_success(row, success)) {
+      last = &success;
+    } else {
+      read_attempt(row, other);
+      last = &other;
+    }
   });
-  if (done && any) visit(record);
+  if (done && last != nullptr) visit(*last);
   return done;
 }
 

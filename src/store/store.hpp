@@ -66,6 +66,7 @@ class WriterEvents {
 struct WriterOptions {
   util::Duration min_commit_gap = std::chrono::milliseconds(20);
   util::Duration patience = std::chrono::seconds(30);  ///< how long a full disk is waited for
+  bool rollback_journal = false;                       ///< on local file systems too (shared ones always have it)
 };
 
 class Writer {
@@ -114,7 +115,8 @@ class Reader {
   virtual util::Result<std::vector<StoredRun>> runs() = 0;
 
   // The record that is visited is reused for the next one: copy what is to be kept.
-  /// The last attempt of every slice that was touched, by job and slice, streamed (1,000,000 rows well under a second).
+  /// The last attempt of every slice that was touched, by job and slice, streamed (1,000,000 rows well under a second:
+  /// of those that succeeded only id, key, outcome and runtime are filled in).
   virtual util::Result<void> last_attempts(const std::string& run_id,
                                            const std::function<void(const core::AttemptRecord&)>& visit) = 0;
   /// Every attempt in order of its end (joblog), those without one (running, lost) left out.

@@ -41,10 +41,10 @@ class BlockedSignals {
 };
 
 /// WAL where its shared memory works, a rollback journal elsewhere; a commit is on disk before it returns.
-Result<void> set_durability(Database& database) {
+Result<void> set_durability(Database& database, bool rollback_journal) {
   const auto shared = shared_file_system_of(database.path());
   if (!shared) return shared.error();
-  const std::string wanted = shared->has_value() ? "truncate" : "wal";
+  const std::string wanted = rollback_journal || shared->has_value() ? "truncate" : "wal";
   const auto now = database.query_text("PRAGMA journal_mode");
   if (!now) return now.error();
   if (*now != wanted) {
@@ -295,7 +295,7 @@ void SqliteWriter::checkpoint() {
 Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, WriterEvents& events, WriterOptions options) {
   auto database = Database::open(path, Access::read_write);
   if (!database) return database.error();
-  if (auto set = set_durability(*database); !set) return set.error();
+  if (auto set = set_durability(*database, options.rollback_journal); !set) return set.error();
   if (auto made = create_or_check_schema(*database); !made) return made.error();
   auto attempts = AttemptTable::prepare(*database);
   if (!attempts) return attempts.error();

@@ -105,7 +105,9 @@ int main(int argc, char** argv) {
   {
     auto writer = store::Writer::open(path, acknowledgements);
     if (!writer) fail(writer.error());
-    store::NewRun run{.id = "bench", .name = "bench", .spec_path = {}, .spec_text = {}, .host = "localhost"};
+    store::NewRun run;
+    run.id = run.name = "bench";
+    run.host = "localhost";
     run.jobs = {{.name = "bench", .slices = slices, .fingerprint = 0, .selection = {}}};
     if (auto begun = (*writer)->begin_run(run); !begun) fail(begun.error());
     write_slices(**writer, acknowledgements, slices, ahead);
