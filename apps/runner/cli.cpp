@@ -19,7 +19,7 @@ usage:
   runner SPEC [options]                start a run (= runner run SPEC)
   runner SPEC --resume                 finish the last run: what has not run, failed or was lost (= runner resume SPEC)
   runner SPEC -n                       print the exact commands, start nothing
-  runner status SPEC [--json]          what runs, what is done, what failed and why, what to type next
+  runner status [SPEC] [--json]        what runs, what is done, what failed and why, what to type next
   runner logs SPEC SLICE [-f]          the output of a slice
   runner check SPEC                    validate the spec and show the plan
   runner help [run|status|logs|check]  options of a subcommand
@@ -86,7 +86,7 @@ std::string usage_of(Verb verb) {
     case Verb::resume:
       return "usage: runner resume SPEC [options]";
     case Verb::status:
-      return "usage: runner status SPEC [options]";
+      return "usage: runner status [SPEC] [options]";
     case Verb::logs:
       return "usage: runner logs SPEC SLICE [options]";
     case Verb::check:
@@ -216,6 +216,7 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   std::vector<std::string> words;
   if (const auto it = values.find("words"); it != values.end()) words = it->second.as<std::vector<std::string>>();
   const std::size_t wanted = verb == Verb::logs ? 2 : 1;
+  if (words.empty() && verb == Verb::status) words.emplace_back();
   if (words.empty()) return UsageError{"which spec? " + usage_of(verb)};
   if (words.size() < wanted) return UsageError{"the log of which slice? " + usage_of(verb)};
   if (words.size() > wanted) return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'");

@@ -15,7 +15,7 @@ namespace runner::app {
 
 /// What every subcommand takes.
 struct Common {
-  std::string spec_path;
+  std::string spec_path;  ///< as it was typed; "" where none was given (status)
   spec::Overrides overrides;
   report::ColorMode color = report::ColorMode::automatic;
   int verbosity = 0;  ///< -1 with -q, 1 with -v, 2 with -vv

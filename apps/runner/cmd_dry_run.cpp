@@ -1,0 +1,70 @@
+// runner SPEC -n: the exact command of every slice that would run, one a line, on stdout.
+#include "commands.hpp"
+#include "common.hpp"
+#include "core/template.hpp"
+#include "exit_codes.hpp"
+#include "run/session.hpp"
+#include "util/text.hpp"
+
+namespace runner::app {
+
+namespace {
+
+/// Prints the commands of `slices`; false when one cannot be made (said) or stdout refuses.
+bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core::JobPlan& plan, bool& all_expand) {
+  for (const auto& [first, last] : plan.todo.intervals()) {
+    for (std::uint64_t slice = first; slice <= last; ++slice) {
+      const auto attempted = plan.attempted.find(slice);
+      const std::uint32_t attempt = attempted == plan.attempted.end() ? 1 : attempted->second + 1;
+      auto expanded = core::expand_attempt(spec, job, {.slice = slice, .attempt = attempt, .slot = 0, .run_id = "RUN"});
+      if (!expanded) {
+        complain("slice " + util::escape_for_display(job.slices.key(slice)) + ": " + expanded.error().message);
+        all_expand = false;
+      } else if (!print(core::to_shell_line(expanded->command) + "\n")) {
+        return false;
+      }
+    }
+  }
+  return flush_stdout();
+}
+
+}  // namespace
+
+int dry_run(const RunCommand& command) {
+  auto spec = load_spec(command.common);
+  if (!spec) return kUsage;
+  std::vector<core::JobPlan> plans;
+  if (command.resume) {
+    auto opened = run::open_session({.spec = &*spec,
+                                     .resume = true,
+                                     .accept_changes = command.accept_changes,
+                                     .slices = command.slices,
+                                     .settings = format_settings(command.common.overrides.set)});
+    if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
+      complain(refusal->message);
+      return refusal->why == run::Refusal::Why::live ? kLive : kUsage;
+    }
+    plans = std::move(std::get<run::Session>(opened).plans);
+  } else {
+    for (const auto& job : spec->jobs) {
+      core::JobPlan plan;
+      plan.todo = core::IntervalSet::first_n(job.slices.size());
+      if (command.slices) {
+        auto selected = job.slices.select(*command.slices);
+        if (!selected) {
+          complain("--slices: " + selected.error().message);
+          return kUsage;
+        }
+        plan.todo = std::move(*selected);
+      }
+      plans.push_back(std::move(plan));
+    }
+  }
+  bool all_expand = true;
+  for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
+    if (!print_commands(*spec, spec->jobs[j], plans[j], all_expand)) return kRecordFailed;
+  }
+  return all_expand ? kSucceeded : kSlicesFailed;
+}
+
+}  // namespace runner::app

@@ -1,0 +1,137 @@
+// runner logs: the output of one slice, of a live, ended or crashed run; -f follows it as it grows.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <thread>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "exit_codes.hpp"
+#include "util/text.hpp"
+
+namespace runner::app {
+
+namespace {
+
+constexpr auto kPollPeriod = std::chrono::milliseconds(100);
+
+struct SliceRef {
+  std::uint32_t job = 0;
+  std::uint64_t slice = 0;
+};
+
+/// The slice with that key; without a spec any more, the one whose record has it.
+std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& key) {
+  if (run.spec) {
+    for (std::uint32_t j = 0; j < run.spec->jobs.size(); ++j) {
+      const auto& slices = run.spec->jobs[j].slices;
+      if (const auto index = slices.find(key)) return SliceRef{j, *index};
+      if (slices.has_number_keys()) continue;
+      const auto number = util::parse_int(key);
+      if (number && *number >= 0 && static_cast<std::uint64_t>(*number) < slices.size()) {
+        return SliceRef{j, static_cast<std::uint64_t>(*number)};
+      }
+    }
+    return std::nullopt;
+  }
+  std::optional<SliceRef> found;
+  (void)run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
+    if (record.key == key) found = SliceRef{record.id.job, record.id.slice};
+  });
+  return found;
+}
+
+/// The attempt that is meant as it is recorded now: the one named, or the last.
+std::optional<core::AttemptRecord> find_attempt(RecordedRun& run, const SliceRef& slice,
+                                                const std::optional<std::uint32_t>& number) {
+  auto attempts = run.reader->attempts_of(run.stored.info.id, slice.job, slice.slice);
+  if (!attempts) {
+    complain(attempts.error().message);
+    return std::nullopt;
+  }
+  for (auto it = attempts->rbegin(); it != attempts->rend(); ++it) {
+    if (!number || it->id.number == *number) return std::move(*it);
+  }
+  return std::nullopt;
+}
+
+std::string log_of(const core::AttemptRecord& record) {
+  return record.ending ? record.ending->log : record.log;
+}
+
+/// Prints what there is from the descriptor's position on; false when stdout refuses.
+bool copy_rest(int fd) {
+  std::array<char, 1U << 16U> buffer{};
+  while (true) {
+    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+    if (n <= 0) return flush_stdout();
+    if (!print({buffer.data(), static_cast<std::size_t>(n)})) return false;
+  }
+}
+
+std::string attempt_text(const core::AttemptRecord& record) {
+  return "slice " + util::escape_for_display(record.key) + ", attempt " + std::to_string(record.id.number);
+}
+
+/// Follows a running attempt until it has ended. Its slot's file may go to another slice when this one ends without
+/// having written anything, so what was read is shown only when, a moment later, the attempt is known to own it.
+int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, const util::Fd& log) {
+  std::string read_before;
+  while (true) {
+    std::string fresh;
+    std::array<char, 1U << 16U> buffer{};
+    ssize_t n = 0;
+    while (fresh.size() < (8U << 20U) && (n = ::read(log.get(), buffer.data(), buffer.size())) > 0) {
+      fresh.append(buffer.data(), static_cast<std::size_t>(n));
+    }
+    std::this_thread::sleep_for(kPollPeriod);
+    auto now = find_attempt(run, slice, record.id.number);
+    if (!now) return kRecordFailed;
+    const bool crashed = !now->ending && !run.state_dir.owner();
+    if (now->ending && now->ending->log.empty()) return kSucceeded;
+    if (!print(fresh) || !flush_stdout()) return kRecordFailed;
+    if (now->ending || crashed) return copy_rest(log.get()) ? kSucceeded : kRecordFailed;
+  }
+}
+
+}  // namespace
+
+int logs(const LogsCommand& command) {
+  auto run = find_recorded_run(command.common, command.run_id);
+  if (!run) return kUsage;
+  const auto slice = find_slice(*run, command.slice);
+  if (!slice) {
+    complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id);
+    return kUsage;
+  }
+  auto record = find_attempt(*run, *slice, command.attempt);
+  while (command.follow && run->live && (!record || (!record->ending && record->pid == 0)) && run->state_dir.owner()) {
+    std::this_thread::sleep_for(kPollPeriod);
+    record = find_attempt(*run, *slice, command.attempt);
+  }
+  if (!record) {
+    complain("slice " + util::escape_for_display(command.slice) +
+             (command.attempt ? " has no attempt " + std::to_string(*command.attempt) : " has not run") + " in run " +
+             run->stored.info.id);
+    return kUsage;
+  }
+  const std::string log = log_of(*record);
+  if (log.empty()) {
+    if (command.common.verbosity >= 0) {
+      complain(attempt_text(*record) + (record->ending ? " wrote nothing" : " has written nothing"));
+    }
+    return kSucceeded;
+  }
+  const std::string path = run->state_dir.run_dir(run->stored.info.id) + "/" + log;
+  auto file = util::open_file(path, O_RDONLY | O_NOFOLLOW);
+  if (!file) {
+    complain("the log of " + attempt_text(*record) + " is gone: " + file.error().message);
+    return kRecordFailed;
+  }
+  if (command.follow && !record->ending && run->live) return follow(*run, *slice, *record, *file);
+  return copy_rest(file->get()) ? kSucceeded : kRecordFailed;
+}
+
+}  // namespace runner::app

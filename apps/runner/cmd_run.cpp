@@ -1,0 +1,233 @@
+// runner SPEC, runner SPEC --resume: sets up the parts of a run, lets the loop run it and turns its end into an exit
+// code.
+#include <unistd.h>
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "exec/factory.hpp"
+#include "exit_codes.hpp"
+#include "host/machine.hpp"
+#include "log/logger.hpp"
+#include "report/console.hpp"
+#include "report/output_pump.hpp"
+#include "report/printer.hpp"
+#include "run/loop.hpp"
+#include "run/session.hpp"
+#include "util/text.hpp"
+
+namespace runner::app {
+
+namespace {
+
+/// What --set said when the run that is to be resumed began.
+std::string stored_settings(const core::Spec& spec) {
+  auto reader = store::Reader::open(store::StateDir(spec.state_dir).database());
+  if (!reader) return {};  // open_session says why
+  auto run = (*reader)->find_run(std::nullopt);
+  return run && *run ? (*run)->settings : std::string();
+}
+
+int exit_code(run::Refusal::Why why) {
+  switch (why) {
+    case run::Refusal::Why::usage:
+      return kUsage;
+    case run::Refusal::Why::live:
+      return kLive;
+    case run::Refusal::Why::record:
+      return kRecordFailed;
+  }
+  return kBug;
+}
+
+int exit_code(const run::LoopResult& result) {
+  if (!result.record_failed.empty()) return kRecordFailed;
+  bool all = true;
+  for (const auto& job : result.view.jobs) all = all && job.succeeded() == job.total();
+  if (all) return kSucceeded;
+  if (result.signal != 0) return kSignalBase + result.signal;
+  return result.halted.empty() ? kSlicesFailed : kStopped;
+}
+
+/// A slice that can never be admitted is a mistake in the spec, found before anything starts.
+bool fits(const core::JobSpec& job, const host::Machine& machine) {
+  if (job.memory && *job.memory > machine.memory) {
+    complain("memory: a slice of " + job.name + " needs " + util::format_size(*job.memory) + ", this machine has " +
+             util::format_size(machine.memory) + " for this process");
+    return false;
+  }
+  if (job.cpus_milli && *job.cpus_milli > std::int64_t{machine.cpus} * 1000) {
+    complain("cpus: a slice of " + job.name + " needs " + std::to_string(*job.cpus_milli / 1000) +
+             ", this process may use " + std::to_string(machine.cpus));
+    return false;
+  }
+  return true;
+}
+
+report::Verbosity verbosity_of(int level) {
+  if (level < 0) return report::Verbosity::quiet;
+  return level == 0 ? report::Verbosity::normal : report::Verbosity::verbose;
+}
+
+/// Where the run is shown: stderr for people, stdout and stderr for the slices' own output.
+class Face {
+ public:
+  Face(boost::asio::io_context& io, const RunCommand& command, const core::Spec& spec, const run::Session& session,
+       unsigned slots)
+      : err_(io, STDERR_FILENO, {.drained = [this] { resume_output(); }, .broken = {}}),
+        out_(io, STDOUT_FILENO,
+             {.drained = [this] { resume_output(); }, .broken = [this](int error) { on_broken(error); }}),
+        console_(err_,
+                 {.labels = labels_of(&spec),
+                  .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
+                  .resume_command = resume_command(command.common, spec.path)},
+                 {.verbosity = verbosity_of(command.common.verbosity),
+                  .terminal = report::detect_terminal(STDERR_FILENO, command.common.color),
+                  .slots = slots}) {
+    if (command.print == Print::none) return;
+    auto printer =
+        report::make_printer(command.print == Print::group ? "group" : "line",
+                             {.out = &out_,
+                              .err = report::same_target(STDOUT_FILENO, STDERR_FILENO) ? &out_ : &err_,
+                              .spool_dir = session.state_dir.run_dir(session.run.id),
+                              .notice = [this](const std::string& message) { console_.on_notice(message); }});
+    printer_ = std::move(*printer);
+  }
+
+  report::Console& console() { return console_; }
+  core::OutputTap* tap() { return printer_.get(); }
+  void connect(exec::Executor* executor) { executor_ = executor; }
+  void say(std::string_view text) { err_.write(text); }
+  void flush() {
+    out_.flush();
+    err_.flush();
+  }
+
+ private:
+  void resume_output() {
+    if (executor_ != nullptr) executor_->resume_output();
+  }
+  void on_broken(int error) {
+    console_.on_notice(util::errno_error("cannot write to stdout", error).message +
+                       "; output is not printed any more, the run goes on");
+    resume_output();
+  }
+
+  report::OutputPump err_;
+  report::OutputPump out_;
+  report::Console console_;
+  std::unique_ptr<report::Printer> printer_;
+  exec::Executor* executor_ = nullptr;
+};
+
+std::string lost_message(const run::Session& session, const report::Labels& labels) {
+  core::IntervalSet lost;
+  for (const auto& id : session.lost) lost.insert(id.slice);
+  // Labels belong to the list as it is now; after --accept-changes the stored indices are of the one before.
+  const std::string list = session.remaps.empty() && labels ? labels(0, lost, 12) : lost.to_string(12);
+  return (lost.count() == 1 ? std::string("1 slice") : util::format_count(lost.count()) + " slices") +
+         " may have run before (no end is recorded): " + list;
+}
+
+/// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
+void prune(const core::Spec& spec, const run::Session& session, store::Writer& writer, run::Loop& loop) {
+  auto reader = store::Reader::open(session.state_dir.database());
+  if (!reader) return;
+  auto runs = (*reader)->runs();
+  if (!runs) return;
+  std::vector<std::string> ids;
+  for (const auto& run : *runs) ids.push_back(run.info.id);
+  const auto gone = session.state_dir.prune(ids, spec.keep_runs);
+  if (gone.empty()) return;
+  if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
+}
+
+int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, core::Resources capacity) {
+  const std::string run_dir = session.state_dir.run_dir(session.run.id);
+  if (auto made = session.state_dir.create_run_dir(session.run.id, spec.text); !made) {
+    complain(made.error().message);
+    return kRecordFailed;
+  }
+  boost::asio::io_context io(1);
+  Face face(io, command, spec, session, capacity.slots);
+  log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
+  if (auto opened = log.open(run_dir + "/run.log", spec.log, spec.name); !opened) {
+    complain(opened.error().message);
+    return kRecordFailed;
+  }
+  run::Loop loop(io, {.spec = &spec,
+                      .plans = std::move(session.plans),
+                      .capacity = capacity,
+                      .view = std::move(session.view),
+                      .observers = {&face.console()},
+                      .log = &log});
+  auto writer = store::Writer::open(session.state_dir.database(), loop);
+  auto recorded = writer ? session.record(**writer) : util::Result<void>(writer.error());
+  if (!recorded) {
+    complain(recorded.error().message);
+    return kRecordFailed;
+  }
+  prune(spec, session, **writer, loop);
+  auto executor =
+      exec::make_executor("local", io, loop, {.run_dir = run_dir, .run_id = session.run.id, .tap = face.tap()});
+  if (!executor) {
+    complain(executor.error().message);
+    return kUsage;
+  }
+  face.connect(executor->get());
+  if (!session.lost.empty()) loop.notice(lost_message(session, labels_of(&spec)));
+  const run::LoopResult result = loop.run(**writer, **executor);
+  face.connect(nullptr);
+  executor->reset();
+  writer->reset();
+  if (!result.record_failed.empty()) {
+    face.say(
+        "runner: the record could not be kept: " + result.record_failed +
+        "\nrunner: slices that ended since then are not in the record and will run again; when it can be written: " +
+        resume_command(command.common, spec.path) + "\n");
+  }
+  face.flush();
+  log.close();
+  return exit_code(result);
+}
+
+}  // namespace
+
+int run(const RunCommand& command) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end the run; slices get the default back
+  auto spec = load_spec(command.common);
+  if (!spec) return kUsage;
+  std::vector<std::pair<std::string, std::string>> settings = command.common.overrides.set;
+  if (command.resume) {
+    if (const std::string before = stored_settings(*spec); !before.empty()) {
+      spec = load_spec(command.common, before);
+      if (!spec) return kUsage;
+      settings = merge_settings(parse_settings(before), settings);
+    }
+  }
+  const host::Machine machine = host::detect();
+  for (const auto& job : spec->jobs) {
+    if (!fits(job, machine)) return kUsage;
+  }
+  auto opened = run::open_session({.spec = &*spec,
+                                   .resume = command.resume,
+                                   .accept_changes = command.accept_changes,
+                                   .slices = command.slices,
+                                   .settings = format_settings(settings)});
+  if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
+    complain(refusal->message);
+    return exit_code(refusal->why);
+  }
+  auto& session = std::get<run::Session>(opened);
+  if (command.resume && session.slices_to_run() == 0) {
+    if (command.common.verbosity >= 0) {
+      complain(command.slices ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
+                              : "nothing left to run: every slice of run " + session.run.id + " succeeded");
+    }
+    return kSucceeded;
+  }
+  return run_session(command, *spec, std::move(session), run::capacity(*spec, machine));
+}
+
+}  // namespace runner::app

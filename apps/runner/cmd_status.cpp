@@ -1,0 +1,78 @@
+// runner status: shows a recorded run - live, ended or crashed - in one of the formats of report/.
+#include <unistd.h>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "core/template.hpp"
+#include "exit_codes.hpp"
+#include "report/format.hpp"
+
+namespace runner::app {
+
+namespace {
+
+std::uint64_t slices_selected(const store::NewRun::Job& job) {
+  if (job.selection.empty()) return job.slices;
+  std::uint64_t count = 0;
+  if (auto ranges = core::parse_ranges(job.selection)) {
+    for (const auto& range : *ranges) count += range.size();
+  }
+  return count;
+}
+
+util::Result<core::RunView> view_of(RecordedRun& run) {
+  core::RunView view;
+  view.info = run.stored.info;
+  view.info.live = run.live;
+  for (const auto& job : run.stored.jobs) view.jobs.emplace_back(job.name, slices_selected(job));
+  auto read = run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
+    if (record.id.job < view.jobs.size()) view.jobs[record.id.job].add_record(record, run.live);
+  });
+  if (!read) return read.error();
+  return view;
+}
+
+std::string command_of(const RecordedRun& run, const core::AttemptRecord& record) {
+  if (!run.spec || record.id.job >= run.spec->jobs.size()) return {};
+  auto expanded = core::expand_attempt(
+      *run.spec, run.spec->jobs[record.id.job],
+      {.slice = record.id.slice, .attempt = record.id.number, .slot = 0, .run_id = run.stored.info.id});
+  return expanded ? core::to_shell_line(expanded->command) : std::string();
+}
+
+}  // namespace
+
+int status(const StatusCommand& command) {
+  auto format = report::find_format(command.format);
+  if (!format) {
+    complain(format.error().message);
+    return kUsage;
+  }
+  auto run = find_recorded_run(command.common, command.run_id);
+  if (!run) return kUsage;
+  auto view = view_of(*run);
+  if (!view) {
+    complain(view.error().message);
+    return kRecordFailed;
+  }
+  report::StatusSource source;
+  source.view = std::move(*view);
+  source.context = {.labels = labels_of(run->spec ? &*run->spec : nullptr),
+                    .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),
+                    .resume_command = resume_command(command.common, run->stored.info.spec_path)};
+  source.now = util::wall_now();
+  source.color = report::detect_terminal(STDOUT_FILENO, command.common.color).color;
+  source.ended_attempts = [&](const report::VisitAttempt& visit) {
+    return run->reader->ended_attempts(run->stored.info.id, visit);
+  };
+  source.command = [&](const core::AttemptRecord& record) { return command_of(*run, record); };
+  bool written = true;
+  auto shown = format->write(source, [&](std::string_view text) { written = written && print(text); });
+  if (!shown) {
+    complain(shown.error().message);
+    return kRecordFailed;
+  }
+  return written && flush_stdout() ? kSucceeded : kRecordFailed;
+}
+
+}  // namespace runner::app

@@ -1,0 +1,211 @@
+#include "common.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "util/text.hpp"
+
+namespace runner::app {
+
+namespace fs = std::filesystem;
+
+void complain(std::string_view message) {
+  const std::string line = "runner: " + std::string(message) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);  // nobody is left to tell when that fails
+}
+
+namespace {
+
+bool stdout_failed(int error) {
+  complain(util::errno_error("cannot write to stdout", error).message);
+  return false;
+}
+
+}  // namespace
+
+bool print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return true;
+  return stdout_failed(errno);
+}
+
+bool flush_stdout() {
+  return std::fflush(stdout) == 0 || stdout_failed(errno);
+}
+
+std::optional<core::Spec> load_spec(const Common& common, const std::string& settings) {
+  spec::Overrides overrides = common.overrides;
+  overrides.set = merge_settings(parse_settings(settings), common.overrides.set);
+  auto loaded = spec::load(common.spec_path, overrides);
+  if (auto* spec = std::get_if<core::Spec>(&loaded)) return std::move(*spec);
+  for (const auto& problem : std::get<std::vector<spec::Problem>>(loaded)) {
+    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  }
+  return std::nullopt;
+}
+
+std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings) {
+    text += name + "=";
+    for (const char c : value) {
+      if (c == '\\')
+        text += "\\\\";
+      else if (c == '\n')
+        text += "\\n";
+      else
+        text += c;
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::vector<std::pair<std::string, std::string>> parse_settings(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  for (const std::string_view line : util::split(text, '\n')) {
+    const auto equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    std::string value;
+    for (std::size_t i = equals + 1; i < line.size(); ++i) {
+      if (line[i] == '\\' && i + 1 < line.size()) {
+        ++i;
+        value += line[i] == 'n' ? '\n' : line[i];
+      } else {
+        value += line[i];
+      }
+    }
+    settings.emplace_back(line.substr(0, equals), std::move(value));
+  }
+  return settings;
+}
+
+std::vector<std::pair<std::string, std::string>> merge_settings(
+    std::vector<std::pair<std::string, std::string>> earlier,
+    const std::vector<std::pair<std::string, std::string>>& later) {
+  for (const auto& [name, value] : later) {
+    const auto it = std::ranges::find(earlier, name, &std::pair<std::string, std::string>::first);
+    if (it != earlier.end()) {
+      it->second = value;
+    } else {
+      earlier.emplace_back(name, value);
+    }
+  }
+  return earlier;
+}
+
+namespace {
+
+/// The state directories below ./.runner that hold a record.
+std::vector<std::string> recorded_here() {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(".runner", error)) {
+    if (fs::exists(entry.path() / "state.db", error)) found.push_back(fs::absolute(entry.path()).string());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+/// Where the record of `common.spec_path` is. A spec that has become wrong since must not hide its run.
+std::optional<std::string> find_state_dir(const Common& common) {
+  if (common.overrides.state_dir) return fs::absolute(*common.overrides.state_dir).lexically_normal().string();
+  if (common.spec_path.empty()) {
+    auto found = recorded_here();
+    if (found.size() == 1) return found.front();
+    if (found.empty()) {
+      complain("which spec? no run is recorded below ./.runner; usage: runner status SPEC");
+    } else {
+      std::string names;
+      for (const auto& path : found) names += " " + fs::path(path).filename().string();
+      complain("which spec? runs are recorded here for:" + names + "; usage: runner status SPEC");
+    }
+    return std::nullopt;
+  }
+  const fs::path spec_path = fs::absolute(common.spec_path).lexically_normal();
+  auto loaded = spec::load(common.spec_path, common.overrides);
+  if (const auto* spec = std::get_if<core::Spec>(&loaded)) return spec->state_dir;
+  const fs::path by_stem = spec_path.parent_path() / ".runner" / spec_path.stem();
+  if (fs::exists(by_stem / "state.db")) return by_stem.string();
+  for (const auto& problem : std::get<std::vector<spec::Problem>>(loaded)) {
+    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  }
+  return std::nullopt;
+}
+
+std::optional<core::Spec> spec_of(const store::StoredRun& stored) {
+  spec::Overrides overrides;
+  overrides.set = parse_settings(stored.settings);
+  auto loaded = spec::load_text(stored.spec_text, stored.info.spec_path, overrides);
+  auto* spec = std::get_if<core::Spec>(&loaded);
+  if (spec == nullptr || spec->jobs.size() != stored.jobs.size()) return std::nullopt;
+  for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
+    if (spec->jobs[j].slices.fingerprint() != stored.jobs[j].fingerprint) return std::nullopt;
+  }
+  return std::move(*spec);
+}
+
+}  // namespace
+
+std::optional<RecordedRun> find_recorded_run(const Common& common, const std::optional<std::string>& run_id) {
+  const auto path = find_state_dir(common);
+  if (!path) return std::nullopt;
+  const std::string what = common.spec_path.empty() ? *path : common.spec_path;
+  store::StateDir dir(*path);
+  if (!fs::exists(dir.database())) {
+    complain("no run of " + what + " is recorded (no " + dir.database() + "); start one: runner " +
+             util::shell_quote(what));
+    return std::nullopt;
+  }
+  auto reader = store::Reader::open(dir.database());
+  if (!reader) {
+    complain(reader.error().message);
+    return std::nullopt;
+  }
+  // Asked before the rows are read: an attempt without an end is lost only if nobody could have ended it meanwhile.
+  const bool live = dir.owner().has_value();
+  auto newest = (*reader)->find_run(std::nullopt);
+  auto found = run_id ? (*reader)->find_run(run_id) : newest;
+  if (!found || !newest) {
+    complain((found ? newest : found).error().message);
+    return std::nullopt;
+  }
+  if (!*found) {
+    complain(run_id ? "no run " + *run_id + " of " + what + " is recorded" : "no run of " + what + " is recorded");
+    return std::nullopt;
+  }
+  RecordedRun run{.state_dir = std::move(dir),
+                  .reader = std::move(*reader),
+                  .stored = std::move(**found),
+                  .live = false,
+                  .spec = std::nullopt};
+  run.live = live && *newest && (*newest)->info.id == run.stored.info.id;
+  run.spec = spec_of(run.stored);
+  return run;
+}
+
+report::Labels labels_of(const core::Spec* spec) {
+  if (spec == nullptr) return {};
+  return [spec](std::uint32_t job, const core::IntervalSet& indices, std::size_t max_intervals) {
+    return spec->jobs.at(job).slices.format_selection(indices, max_intervals);
+  };
+}
+
+std::string resume_command(const Common& common, const std::string& spec_path) {
+  std::string command = "runner " +
+                        util::shell_quote(common.spec_path.empty() ? display_path(spec_path) : common.spec_path) +
+                        " --resume";
+  if (common.overrides.state_dir) command += " --state-dir " + util::shell_quote(*common.overrides.state_dir);
+  return command;
+}
+
+std::string display_path(const std::string& path) {
+  std::error_code error;
+  const fs::path here = fs::current_path(error);
+  if (error) return path;
+  const fs::path relative = fs::path(path).lexically_relative(here);
+  return relative.empty() || *relative.begin() == ".." ? path : relative.string();
+}
+
+}  // namespace runner::app

@@ -1,0 +1,56 @@
+// What several subcommands need: saying things on stderr, data on stdout, loading the spec, finding a recorded run.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli.hpp"
+#include "core/interval_set.hpp"
+#include "core/spec.hpp"
+#include "report/context.hpp"
+#include "store/state_dir.hpp"
+#include "store/store.hpp"
+
+namespace runner::app {
+
+/// "runner: <message>" on stderr.
+void complain(std::string_view message);
+/// Data on stdout. False (and said) when it cannot be written.
+bool print(std::string_view text);
+/// Hands what print() has buffered to the kernel; likewise.
+bool flush_stdout();
+
+/// The spec with the command line's overrides and `settings` (--set of an earlier invocation) in it, or every problem
+/// on stderr and nullopt.
+std::optional<core::Spec> load_spec(const Common& common, const std::string& settings = {});
+
+/// --set as it is kept with a run, one "name=value" a line, and back.
+std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings);
+std::vector<std::pair<std::string, std::string>> parse_settings(std::string_view text);
+/// `later` over `earlier`, by name.
+std::vector<std::pair<std::string, std::string>> merge_settings(
+    std::vector<std::pair<std::string, std::string>> earlier,
+    const std::vector<std::pair<std::string, std::string>>& later);
+
+/// A run as it is recorded, with all that is needed to show it.
+struct RecordedRun {
+  store::StateDir state_dir;
+  std::unique_ptr<store::Reader> reader;
+  store::StoredRun stored;
+  bool live = false;
+  std::optional<core::Spec> spec;  ///< as the run knew it; unset when it (or its list of slices) cannot be had any more
+};
+/// Finds the run that a status or logs command means, or says on stderr why there is none.
+std::optional<RecordedRun> find_recorded_run(const Common& common, const std::optional<std::string>& run_id);
+
+/// Labels for reports; with no spec they fall back to indices. `spec` outlives the result.
+report::Labels labels_of(const core::Spec* spec);
+/// The command that finishes a run, as this user would type it.
+std::string resume_command(const Common& common, const std::string& spec_path);
+/// A path as the user can type it from here: relative where it lies below the working directory.
+std::string display_path(const std::string& path);
+
+}  // namespace runner::app
