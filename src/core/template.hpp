@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/shell_scan.hpp"
 #include "core/variables.hpp"
 #include "util/result.hpp"
 
@@ -19,14 +20,11 @@ struct TemplateError {
   std::size_t offset = 0;
 };
 
-/// Where in a shell string a placeholder stands; decides how its value is quoted.
-enum class Quoting : std::uint8_t { none, bare, single_quoted, double_quoted, uncertain };
-
 struct Placeholder {
   std::string name;
   std::string format_spec;  ///< what follows the colon; "" for none
   std::size_t offset = 0;   ///< of the opening brace, in bytes
-  Quoting quoting = Quoting::none;
+  ShellPlace place;         ///< in a shell string; decides how the value is quoted
 };
 using Piece = std::variant<std::string, Placeholder>;
 
@@ -65,13 +63,12 @@ class CommandTemplate {
   /// not_started: a value is never spliced raw.
   [[nodiscard]] util::Result<ExpandedCommand> expand(const Variables& variables) const;
   /// As it was written; a list is shown with its elements quoted.
-  [[nodiscard]] std::string text() const;
+  [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
   std::string text_;
-  bool is_list_ = false;
   std::vector<Piece> pieces_;              ///< of a shell string
-  std::vector<std::vector<Piece>> words_;  ///< of a list, and of a shell string without shell syntax (run directly)
+  std::vector<std::vector<Piece>> words_;  ///< of a list, and of a shell string that needs no shell: run directly
 };
 
 /// `argv` as a line that can be pasted into a shell.

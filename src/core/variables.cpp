@@ -1,6 +1,7 @@
 #include "core/variables.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace runner::core {
 
@@ -16,6 +17,27 @@ void Variables::set(std::string_view name, std::string value) {
 const std::string* Variables::find(std::string_view name) const {
   const auto it = std::find_if(all_.begin(), all_.end(), [&](const auto& entry) { return entry.first == name; });
   return it == all_.end() ? nullptr : &it->second;
+}
+
+std::string environment_name(std::string_view name) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAlwaysThere = {{
+      {"slice", "RUNNER_SLICE"},
+      {"index", "RUNNER_INDEX"},
+      {"attempt", "RUNNER_ATTEMPT"},
+      {"slot", "RUNNER_SLOT"},
+      {"run", "RUNNER_RUN_ID"},
+      {"name", "RUNNER_NAME"},
+  }};
+  for (const auto& [variable, environment] : kAlwaysThere) {
+    if (name == variable) return std::string(environment);
+  }
+  std::string result = "RUNNER_VAR_";
+  for (const char c : name) {
+    const bool is_lower = c >= 'a' && c <= 'z';
+    const bool is_other = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    result += is_lower ? static_cast<char>(c - 'a' + 'A') : is_other ? c : '_';
+  }
+  return result;
 }
 
 }  // namespace runner::core

@@ -1,0 +1,156 @@
+#include "core/template.hpp"
+
+#include "core/plain_command.hpp"
+#include "core/shell_words.hpp"
+#include "core/template_parse.hpp"
+#include "util/text.hpp"
+
+namespace runner::core {
+namespace {
+
+std::string shown(const Placeholder& placeholder) {
+  return "{" + placeholder.name + (placeholder.format_spec.empty() ? "" : ":" + placeholder.format_spec) + "}";
+}
+
+/// The value after formatting; `scratch` holds it where it is not the variable's own.
+util::Result<std::string_view> value_of(const Placeholder& placeholder, const Variables& variables,
+                                        std::string& scratch) {
+  const std::string* value = variables.find(placeholder.name);
+  if (value == nullptr) return util::Error{shown(placeholder) + " has no value here"};
+  if (!placeholder.format_spec.empty()) {
+    auto formatted = util::format_value(*value, placeholder.format_spec);
+    if (!formatted) return util::Error{shown(placeholder) + ": " + formatted.error().message};
+    scratch = *std::move(formatted);
+    value = &scratch;
+  }
+  if (value->find('\0') != std::string::npos) {
+    return util::Error{shown(placeholder) + ": the value \"" + util::escape_for_display(*value, 60) +
+                       "\" holds a NUL byte, which no argument, path or environment variable can"};
+  }
+  return std::string_view(*value);
+}
+
+util::Error cannot_quote(const Placeholder& placeholder, std::string_view value) {
+  return util::Error{shown(placeholder) + " stands " + std::string(placeholder.place.where) +
+                     ", where no quoting is safe for its value \"" + util::escape_for_display(value, 60) +
+                     "\": use \"$" + environment_name(placeholder.name) +
+                     "\" there instead, or put it in plain double quotes, or write the command as a list"};
+}
+
+util::Result<void> append(std::string& out, const std::vector<Piece>& pieces, const Variables& variables) {
+  std::string scratch;
+  for (const Piece& piece : pieces) {
+    if (const auto* literal = std::get_if<std::string>(&piece)) {
+      out += *literal;
+      continue;
+    }
+    const auto& placeholder = std::get<Placeholder>(piece);
+    const auto value = value_of(placeholder, variables, scratch);
+    if (!value) return value.error();
+    if (!append_at(out, *value, placeholder.place)) return cannot_quote(placeholder, *value);
+  }
+  return {};
+}
+
+void find_places(std::vector<Piece>& pieces) {
+  std::string text;
+  for (const Piece& piece : pieces) {
+    const auto* literal = std::get_if<std::string>(&piece);
+    literal != nullptr ? text += * literal : text += kPlaceholderMark;
+  }
+  const auto places = scan_shell(text);
+  auto place = places.begin();
+  for (Piece& piece : pieces) {
+    if (auto* placeholder = std::get_if<Placeholder>(&piece)) placeholder->place = *place++;
+  }
+}
+
+/// Without the blanks and newlines that YAML's block styles leave at the end; an escaped one belongs to the command.
+std::string_view without_trailing_blanks(std::string_view text) {
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\n') &&
+         !text.substr(0, text.size() - 1).ends_with('\\')) {
+    text.remove_suffix(1);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::variant<TextTemplate, TemplateError> TextTemplate::parse(std::string_view text,
+                                                              const std::vector<std::string>& names) {
+  auto parsed = parse_pieces(text, names);
+  if (auto* error = std::get_if<TemplateError>(&parsed)) return std::move(*error);
+  TextTemplate result;
+  result.text_ = text;
+  result.pieces_ = std::get<std::vector<Piece>>(std::move(parsed));
+  return result;
+}
+
+util::Result<std::string> TextTemplate::expand(const Variables& variables) const {
+  std::string out;
+  if (auto done = append(out, pieces_, variables); !done) return done.error();
+  return out;
+}
+
+std::variant<CommandTemplate, TemplateError> CommandTemplate::parse_shell(std::string_view text,
+                                                                          const std::vector<std::string>& names) {
+  text = without_trailing_blanks(text);
+  if (text.find_first_not_of(" \t\n") == std::string_view::npos) return TemplateError{"the command is empty", 0};
+  auto parsed = parse_pieces(text, names);
+  if (auto* error = std::get_if<TemplateError>(&parsed)) return std::move(*error);
+  CommandTemplate result;
+  result.text_ = text;
+  result.pieces_ = std::get<std::vector<Piece>>(std::move(parsed));
+  result.words_ = split_plain_command(result.pieces_);
+  if (result.words_.empty()) find_places(result.pieces_);
+  return result;
+}
+
+std::variant<CommandTemplate, TemplateError> CommandTemplate::parse_list(const std::vector<std::string>& elements,
+                                                                         const std::vector<std::string>& names,
+                                                                         std::size_t* failed_element) {
+  if (failed_element != nullptr) *failed_element = 0;
+  if (elements.empty() || elements.front().empty()) return TemplateError{"the command is empty", 0};
+  CommandTemplate result;
+  for (std::size_t i = 0; i < elements.size(); ++i) {
+    auto parsed = parse_pieces(elements[i], names);
+    if (auto* error = std::get_if<TemplateError>(&parsed)) {
+      if (failed_element != nullptr) *failed_element = i;
+      return std::move(*error);
+    }
+    result.words_.push_back(std::get<std::vector<Piece>>(std::move(parsed)));
+    if (i > 0) result.text_ += ' ';
+    append_shell_word(result.text_, elements[i]);
+  }
+  return result;
+}
+
+util::Result<ExpandedCommand> CommandTemplate::expand(const Variables& variables) const {
+  ExpandedCommand command;
+  if (words_.empty()) {
+    std::string text;
+    if (auto done = append(text, pieces_, variables); !done) return done.error();
+    command.through_shell = true;
+    command.argv = {"/bin/sh", "-c", std::move(text)};
+    return command;
+  }
+  command.argv.resize(words_.size());
+  for (std::size_t i = 0; i < words_.size(); ++i) {
+    if (auto done = append(command.argv[i], words_[i], variables); !done) return done.error();
+  }
+  if (command.argv.front().empty()) return util::Error{"the command's first word is empty: it names no program"};
+  return command;
+}
+
+std::string to_shell_line(const ExpandedCommand& command) {
+  std::string line;
+  for (const std::string& word : command.argv) {
+    // As a first word alone it would be the shell's builtin, which need not do what the program does.
+    if (line.empty() && is_shell_builtin(word)) line = "env";
+    if (!line.empty()) line += ' ';
+    append_shell_word(line, word);
+  }
+  return line;
+}
+
+}  // namespace runner::core
