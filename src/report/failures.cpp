@@ -43,7 +43,8 @@ std::string failure_text(const core::JobView& job, std::uint32_t job_number, con
   std::string out;
   std::size_t shown = 0;
   std::size_t left_out = 0;
-  for (const core::FailureGroup& group : job.failure_groups()) {
+  const auto groups = job.failure_groups();
+  for (const core::FailureGroup& group : groups) {
     if (group.outcome == core::Outcome::lost) continue;
     if (++shown <= kMaxGroups) {
       add_group(out, group, job_number, context, style);
@@ -55,6 +56,9 @@ std::string failure_text(const core::JobView& job, std::uint32_t job_number, con
   if (const auto lost = job.lost_slices(); !lost.empty()) {
     out += "  " + style(Tone::caution, "lost") + ", " + count_of(lost.count(), "slice", "slices") +
            " may have run before, no end was recorded: " + short_selection(context, job_number, lost) + "\n";
+  }
+  if (groups.size() > 1) {
+    out += "  all of these: " + short_selection(context, job_number, job.failed_slices()) + "\n";
   }
   return out;
 }

@@ -10,8 +10,9 @@
 //            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null}]}],
 //    resume: "command"|null}
 // SLICES is {count, selection, indices: [[first, last], ...]}: `selection` is for --slices, `indices` are 0-based and
-// inclusive. `failed` counts every final outcome but succeeded; `resume` is null when nothing is left or the run is
-// live. Keys need not be valid UTF-8 (U+FFFD stands for what is not): the index identifies a slice.
+// inclusive. `failed` counts every final outcome but succeeded. A state of `running` that is not live: the runner died.
+// `resume` is null when nothing is left or the run is live. Keys need not be valid UTF-8 (U+FFFD stands for what is
+// not): the index identifies a slice.
 #pragma once
 
 #include "report/format.hpp"
