@@ -37,9 +37,13 @@ struct ShellResult {
   int status = -1;
 };
 
+const std::string& empty_directory() {
+  static const TemporaryDirectory kEmpty;
+  return kEmpty.path();
+}
+
 /// Runs argv in an empty directory, where no glob finds anything, and returns what it wrote on stdout.
 ShellResult run(const std::string& program, std::vector<std::string> argv, const std::string& locale) {
-  static const TemporaryDirectory kEmpty;
   std::vector<std::string> environment = {"PATH=/usr/bin:/bin", "HOME=/home/nobody", "LC_ALL=" + locale, "A=q"};
   std::vector<char*> argv_pointers;
   for (std::string& word : argv) argv_pointers.push_back(word.data());
@@ -55,7 +59,7 @@ ShellResult run(const std::string& program, std::vector<std::string> argv, const
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions, pipe[1], 1);
   ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  ::posix_spawn_file_actions_addchdir_np(&actions, kEmpty.path().c_str());
+  ::posix_spawn_file_actions_addchdir_np(&actions, empty_directory().c_str());
   pid_t pid = 0;
   const int error =
       ::posix_spawn(&pid, program.c_str(), &actions, nullptr, argv_pointers.data(), environment_pointers.data());
@@ -432,6 +436,49 @@ TEST_CASE("a value arrives byte for byte in every place or is refused") {
   MESSAGE(arrived << " arrived, " << refused << " refused");
   CHECK(arrived > 2000);
   CHECK(refused > 200);
+}
+
+TEST_CASE("no value is ever run, however odd the command is") {
+  const std::vector<std::string> tokens = {
+      "'",       "\"",  "`",   "$(",  ")",    "$((", "))",    "${A:-", "}",     "\\",    "#",
+      " ",       "\n",  "\n",  ";",   "|",    "&",   "(",     "((",    "{ ",    " }",    "$A",
+      "$'",      "$\"", "$[",  "]",   "$",    "<<E", "<<",    "\nE\n", "<<'E'", "<<-E ", "case a in a) ",
+      ";; esac", "{v}", "{v}", "{v}", "{v}",  "x",   "echo ", ": ",    "\\\n",  "~",     "if ",
+      "then ",   "fi ", "!",   "=",   "${A#", "A=",  "&&",    "%"};
+  const std::vector<std::string> values = {"\n>ran\n",
+                                           ";>ran;",
+                                           "';>ran;'",
+                                           "\";>ran;\"",
+                                           "$(>ran)",
+                                           "`>ran`",
+                                           ")>ran;(",
+                                           "}>ran;",
+                                           "\\';>ran;",
+                                           "&>ran|",
+                                           "\n;>ran;';>ran;'\";>ran;\"$(>ran)`>ran`)>ran;(\n>ran\n",
+                                           "E\n>ran\nE",
+                                           "'\n>ran\n'",
+                                           "\\\";>ran;$(>ran)"};
+  const std::string ran = empty_directory() + "/ran";
+  Generator generate;
+  int tried = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = ":";
+    for (int i = generate.number(4, 16); i > 0; --i) text += generate.pick(tokens);
+    if (text.find("{v}") == std::string::npos) continue;
+    auto parsed = CommandTemplate::parse_shell(text, {"v"});
+    if (!std::holds_alternative<CommandTemplate>(parsed)) continue;  // ${v}
+    const auto expanded = std::get<CommandTemplate>(parsed).expand(with_value(generate.pick(values)));
+    if (!expanded || !expanded->through_shell) continue;
+    ++tried;
+    CAPTURE(text);
+    CAPTURE(expanded->argv[2]);
+    const Shell& shell = generate.pick(shells());
+    CAPTURE(shell.program);
+    run(shell.program, {shell.name, "-c", expanded->argv[2]}, shell.locale);
+    CHECK(::unlink(ran.c_str()) != 0);
+  }
+  CHECK(tried > 500);
 }
 
 TEST_CASE("a value in a here-document arrives or is refused, and never ends it") {
