@@ -178,7 +178,7 @@ TEST_CASE("no line is lost or torn over rotated files, and only max_files old on
 
 TEST_CASE("a full disk is said once and what did not fit is retried") {
   std::string console;
-  RunLog log({Level::warn, [&console](std::string_view line) { console += line; }});
+  RunLog log({Level::error, [&console](std::string_view line) { console += line; }});
   REQUIRE(log.open("/dev/full", spec_with("info", "%v"), "correlate"));
   log.line(Level::info, "first");
   REQUIRE(test::becomes_true([&] {

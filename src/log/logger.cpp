@@ -218,7 +218,7 @@ void RunLog::close() {
   file_->pool.reset();  // takes all that is queued, then joins
   say_trouble();
   if (const auto dropped = file_->sink->dropped(); dropped != 0)
-    console_->logger.warn("{}: {} lines could not be written", util::escape_for_display(file_->path), dropped);
+    console_->logger.error("{}: {} lines could not be written", util::escape_for_display(file_->path), dropped);
   file_.reset();
 }
 
@@ -226,7 +226,7 @@ void RunLog::say_trouble() {
   if (file_->trouble_said || file_->sink->failure() == 0) return;
   file_->trouble_said = true;
   const auto trouble = util::errno_error(util::escape_for_display(file_->path), file_->sink->failure());
-  console_->logger.warn("{}; the run goes on, this log may have gaps", trouble.message);
+  console_->logger.error("{}; the run goes on, this log may have gaps", trouble.message);
 }
 
 void RunLog::line(Level level, std::string_view text) {
