@@ -1,6 +1,10 @@
 #include "report/console.hpp"
 
+#include <pty.h>
+#include <sys/ioctl.h>
+
 #include "fakes/report_fixture.hpp"
+#include "util/fd.hpp"
 
 using namespace runner;
 using namespace runner::test;
@@ -237,4 +241,36 @@ TEST_CASE("names and messages cannot write control characters to the terminal") 
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(text.find('\r') == std::string::npos);
   CHECK(text.find("correlate/a\\x1b]0;title\\x07\\n: exit code 3") != std::string::npos);
+}
+
+TEST_CASE("colours and the live line depend on the terminal, TERM, NO_COLOR and --color") {
+  using report::ColorMode;
+  using report::detect_terminal;
+  int master = -1;
+  int slave = -1;
+  REQUIRE(::openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+  const util::Fd screen(master);
+  const util::Fd terminal(slave);
+  const auto pipe = util::make_pipe();
+  ::unsetenv("NO_COLOR");
+  ::setenv("TERM", "xterm", 1);
+  CHECK(detect_terminal(slave, ColorMode::automatic).live);
+  CHECK(detect_terminal(slave, ColorMode::automatic).color);
+  CHECK_FALSE(detect_terminal(slave, ColorMode::never).color);
+  CHECK_FALSE(detect_terminal(pipe->write.get(), ColorMode::automatic).live);
+  CHECK_FALSE(detect_terminal(pipe->write.get(), ColorMode::automatic).color);
+  CHECK(detect_terminal(pipe->write.get(), ColorMode::always).color);
+
+  const winsize narrow{24, 44, 0, 0};
+  REQUIRE(::ioctl(master, TIOCSWINSZ, &narrow) == 0);
+  CHECK(detect_terminal(slave, ColorMode::automatic).columns() == 44);
+
+  ::setenv("NO_COLOR", "1", 1);
+  CHECK(detect_terminal(slave, ColorMode::automatic).live);
+  CHECK_FALSE(detect_terminal(slave, ColorMode::automatic).color);
+  CHECK(detect_terminal(slave, ColorMode::always).color);
+  ::unsetenv("NO_COLOR");
+  ::setenv("TERM", "dumb", 1);
+  CHECK_FALSE(detect_terminal(slave, ColorMode::automatic).live);
+  CHECK_FALSE(detect_terminal(slave, ColorMode::automatic).color);
 }
