@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
 
 #include "spec/job_rules.hpp"
@@ -98,11 +99,12 @@ class JobReader {
     const auto set =
         std::find_if(context_.set.rbegin(), context_.set.rend(), [&](const auto& s) { return s.first == name; });
     if (set == context_.set.rend()) {
-      if (const auto later = later_variable(node)) {
-        reader_.error(node, "`" + name + "` uses `" + *later + "`, which is not above it in `vars`: change the order");
+      if (const auto other = other_variable(node)) {
+        reader_.error(node, "`" + name + "` uses `" + *other +
+                                "`, but one variable of `vars` cannot use another: put them together in `command`");
         return std::nullopt;
       }
-      return reader_.text_template(node, "vars." + name, names_);
+      return read_template(node, "vars." + name);
     }
     auto parsed = core::TextTemplate::parse(set->second, names_);
     if (const auto* error = std::get_if<core::TemplateError>(&parsed)) {
@@ -112,10 +114,8 @@ class JobReader {
     return std::get<core::TextTemplate>(std::move(parsed));
   }
 
-  /// A variable that `node` uses before it is defined (or within itself).
-  std::optional<std::string> later_variable(const Node& node) const {
-    const Node& vars = *map_.find("vars");
-    for (const Node& key : vars.keys) {
+  std::optional<std::string> other_variable(const Node& node) const {
+    for (const Node& key : map_.find("vars")->keys) {
       if (!contains(names_, key.value) && mentions(node.value, key.value)) return key.value;
     }
     return std::nullopt;
@@ -134,20 +134,34 @@ class JobReader {
     const Node* vars = map_.find("vars");
     const bool is_map = vars != nullptr && reader_.is_map(*vars, "vars", "{m_factor: 1}");
     for (std::size_t i = 0; is_map && i < vars->keys.size(); ++i) {
-      const std::string& name = vars->keys[i].value;
-      if (const std::string wrong = wrong_variable(name); !wrong.empty()) {
-        reader_.error(vars->keys[i], "`" + util::escape_for_display(name, 60) + "` " + wrong);
-        continue;
+      const Node& key = vars->keys[i];
+      if (const std::string wrong = wrong_variable(key.value); !wrong.empty()) {
+        reader_.error(key, "`" + util::escape_for_display(key.value, 60) + "` " + wrong);
+      } else if (reader_.text(key, key.value)) {  // `no: 1` is refused
+        if (auto value = read_var_value(key.value, vars->items[i]))
+          job_.vars.emplace_back(key.value, std::move(*value));
       }
-      if (!reader_.text(vars->keys[i], name)) continue;  // `no: 1`
-      auto value = read_var_value(name, vars->items[i]);
-      if (value) job_.vars.emplace_back(name, std::move(*value));
-      names_.push_back(name);
+    }
+    if (is_map) {
+      for (const Node& key : vars->keys) names_.push_back(key.value);
+      check_environment_names(*vars);
     }
     for (const auto& [name, value] : context_.set) {
       if (is_map && vars->find(name) != nullptr) continue;
       reader_.problems().elsewhere(
           "--set", 0, 0, "no variable `" + util::escape_for_display(name, 60) + "` in vars" + suggested_variable(name));
+    }
+  }
+
+  /// Every variable is also in the environment, where {a} and {A} would be the same one.
+  void check_environment_names(const Node& vars) {
+    std::map<std::string, std::string> taken;
+    for (const std::string& name : slice_names_) taken.emplace(core::environment_name(name), name);
+    for (const Node& key : vars.keys) {
+      const auto [other, is_new] = taken.emplace(core::environment_name(key.value), key.value);
+      if (is_new || other->second == key.value) continue;
+      reader_.error(key, "`" + key.value + "` and `" + other->second + "` would both be " + other->first +
+                             " in the environment: rename one");
     }
   }
 
@@ -170,6 +184,8 @@ class JobReader {
                 "` is no name for an environment variable: use letters, digits and _, not beginning with a digit");
       } else if (name.starts_with("RUNNER_")) {
         reader_.error(env->keys[i], "`" + name + "` is set by runner itself: choose another name");
+      } else if (!reader_.text(env->keys[i], name)) {  // `NO: 1` is refused
+        continue;
       } else if (auto value = read_template(env->items[i], "env." + name)) {
         job_.env.emplace_back(name, std::move(*value));
       }
@@ -187,17 +203,11 @@ class JobReader {
     const Node* node = map_.find("command");
     if (node == nullptr) {
       reader_.error(map_, "`command` is missing: what to run for each slice, such as command: ./analyse {slice}");
-    } else if (node->kind == Node::Kind::list && !is_quoting_slip(*node)) {
+    } else if (node->kind == Node::Kind::list) {
       read_command_list(*node);
     } else if (const auto text = reader_.nonempty_text(*node, "command"); text && names_certain_) {
       take_command(core::CommandTemplate::parse_shell(*text, names_), *node);
     }
-  }
-
-  /// `[ -f x ]`: a list to YAML, but no program is called -f.
-  static bool is_quoting_slip(const Node& list) {
-    return list.is_flow && list.items.size() == 1 && list.items[0].kind == Node::Kind::scalar &&
-           list.items[0].style == Node::Style::plain && list.items[0].value.starts_with('-');
   }
 
   void read_command_list(const Node& list) {
@@ -243,7 +253,7 @@ class JobReader {
   Reader& reader_;
   core::JobSpec job_;
   std::vector<std::string> slice_names_;
-  std::vector<std::string> names_;  ///< every variable that exists so far
+  std::vector<std::string> names_;  ///< every variable a template may use
   bool names_certain_ = true;       ///< false: the slices' table cannot be read, so its columns are not known
 };
 

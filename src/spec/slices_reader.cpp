@@ -228,6 +228,7 @@ std::optional<core::SliceList> read_matrix(const Node& node, Reader& reader) {
     const std::string& name = node.keys[i].value;
     const std::string message = wrong_variable_name(name, "axis");
     if (!message.empty()) reader.error(node.keys[i], message);
+    is_good = is_good && reader.text(node.keys[i], name);  // `no: 0-9` is refused
     auto axis = read_axis(node.items[i], name, reader);
     is_good = is_good && axis && message.empty();
     if (!axis) continue;
