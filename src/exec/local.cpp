@@ -1,29 +1,25 @@
 #include "exec/local.hpp"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cassert>
-#include <cerrno>
 #include <deque>
 #include <optional>
 #include <thread>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "exec/attempt_files.hpp"
 #include "exec/capture.hpp"
+#include "exec/notes.hpp"
 #include "exec/slot_log.hpp"
+#include "exec/starter.hpp"
 #include "proc/child.hpp"
-#include "proc/environment.hpp"
-#include "proc/launcher.hpp"
 #include "proc/oom.hpp"
-#include "proc/program.hpp"
 #include "proc/tree.hpp"
 #include "proc/watcher.hpp"
 
@@ -40,29 +36,6 @@ constexpr auto kFirstTreeCheck = 2ms;  ///< then doubling
 constexpr auto kLastTreeCheck = 100ms;
 constexpr auto kUnkillableAfter = 10s;  ///< SIGKILL takes effect at once unless the kernel itself is stuck
 
-/// The machine is short of something that comes back: worth waiting for.
-bool is_shortage(int error) {
-  return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
-}
-bool is_full_disk(int error) {
-  return error == ENOSPC || error == EDQUOT;
-}
-
-struct StartedNote {
-  core::AttemptId id;
-  int pid;
-  util::WallTime at;
-  std::string log;
-};
-struct FinishedNote {
-  core::AttemptId id;
-  core::Ending ending;
-};
-struct BackpressureNote {
-  std::string reason;
-};
-using Note = std::variant<StartedNote, FinishedNote, BackpressureNote>;
-
 /// One attempt with a process.
 struct Running {
   LaunchRequest request;
@@ -75,7 +48,14 @@ struct Running {
   bool term_asked = false;  ///< TERM is to be sent in the next round
   bool signalled = false;   ///< by us: it ends when its whole tree has
   std::optional<util::TimePoint> killed_at;
+
+  [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
 };
+
+bool is_success(const core::JobSpec* job, int code) {
+  if (job == nullptr) return code == 0;
+  return std::find(job->success_codes.begin(), job->success_codes.end(), code) != job->success_codes.end();
+}
 
 struct Slot {
   explicit Slot(SlotLog file) : log(std::move(file)) {}
@@ -83,129 +63,81 @@ struct Slot {
   std::optional<Running> running;
 };
 
-/// What the child gets as 0, 1 and 2, and our ends of its pipes.
-struct Streams {
-  util::Fd in_file, out_file;     ///< of this attempt
-  util::Pipe out_pipe, err_pipe;  ///< with a tap
-  int in = -1, out = -1, err = -1;
-};
-
 }  // namespace
 
 class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::io_context& io, ExecutorEvents& events, const ExecutorOptions& options)
+  Impl(asio::io_context& io, ExecutorEvents& events, ExecutorOptions options)
       : io_(io),
-        events_(events),
-        options_(options),
-        environment_(::environ),
+        options_(std::move(options)),
+        notes_(io, events),
+        starter_({options_.run_id, options_.tap != nullptr, !options_.force_sigchld}),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),
         log_timer_(io),
         tree_timer_(io) {
     proc::open_standard_descriptors();
     proc::keep_zombies();
-    launcher_.use_pidfd = !options.force_sigchld;
   }
 
-  void launch(LaunchRequest request) {
-    if (!waiting_.empty() || !try_launch(request)) waiting_.push_back(std::move(request));
-  }
+  void launch(LaunchRequest request);
   void signal(const core::AttemptId& id, How how);
   void resume_output();
-  void adopt(const core::AttemptRecord& record) const;
+  void kill_survivors(const core::AttemptId& id) const;
   void shut_down();
 
  private:
-  // launching
   bool try_launch(LaunchRequest& request);
   Slot& slot_of(const LaunchRequest& request);
-  util::Result<Streams> open_streams(const LaunchRequest& request, SlotLog& log);
-  util::Result<proc::Spawned> spawn(const LaunchRequest& request, const Streams& streams);
-  util::Result<const std::filesystem::path*> program(const core::ExpandedAttempt& attempt);
-  void run(LaunchRequest& request, Slot& slot, proc::Spawned spawned, Streams streams);
+  void run(LaunchRequest& request, Slot& slot, Starter::Child child);
   void not_started(const LaunchRequest& request, std::string detail);
-  void lack(std::string reason);
+  void wait_for_resources(std::string reason);
   void launch_waiting();
-  [[nodiscard]] std::string cookie(const core::AttemptId& id) const;
 
-  // ending
-  void on_exit(pid_t pid, std::uint32_t slot);
+  void on_exit(pid_t pid, std::uint32_t index);
   void complete(Slot& slot, std::string detail = {});
   core::Ending judge(const Running& running, const std::optional<proc::ExitStatus>& exit);
-  void tree_round();
-  void schedule_tree_round(util::Duration after);
   void poll_logs();
 
-  // telling
-  void tell(Note note);
-  void deliver();
+  void schedule_tree_round(util::Duration after);
+  void tree_round();
+  static void signal_running(Running& running, const std::vector<proc::Process>& tree);
+  bool settle(Slot& slot, const std::vector<proc::Process>& tree);
+
   template <class Function>
-  void later(Function function);
+  void at(asio::steady_timer& timer, util::Duration after, Function function);
 
   asio::io_context& io_;
-  ExecutorEvents& events_;
   ExecutorOptions options_;
-  proc::Launcher launcher_;
-  proc::Environment environment_;
+  Notes notes_;
+  Starter starter_;
   proc::OomCounter oom_;
   proc::ChildWatcher watcher_;
-  util::Fd null_;
-  std::string cookie_;
-  struct {
-    std::string name, path_value, workdir;
-    std::filesystem::path path;
-  } last_program_;
-
-  std::deque<Slot> slots_;             ///< stable addresses: captures refer to their log
+  std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
   std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
-  bool lacking_ = false;
+  bool told_of_shortage_ = false;
   asio::steady_timer retry_timer_;
   asio::steady_timer log_timer_;
   bool polling_logs_ = false;
   asio::steady_timer tree_timer_;
   util::Duration tree_delay_ = kFirstTreeCheck;
-  bool tree_round_due_ = false;
-  std::vector<Note> notes_;
-  bool delivery_posted_ = false;
+  bool tree_round_due_ = false;  ///< at once
 };
 
-// ---- telling
-
-/// Posts `function`, to be dropped if we are gone by then.
+/// Calls `function` after a while, unless the timer is set anew or we are gone by then.
 template <class Function>
-void LocalExecutor::Impl::later(Function function) {
-  asio::post(io_, [self = weak_from_this(), function] {
-    if (const auto alive = self.lock()) function(*alive);
+void LocalExecutor::Impl::at(asio::steady_timer& timer, util::Duration after, Function function) {
+  timer.expires_after(after);
+  timer.async_wait([self = weak_from_this(), function](const boost::system::error_code& ec) {
+    const auto alive = self.lock();
+    if (!ec && alive) function(*alive);
   });
-}
-
-void LocalExecutor::Impl::tell(Note note) {
-  notes_.push_back(std::move(note));
-  if (std::exchange(delivery_posted_, true)) return;
-  later([](Impl& self) { self.deliver(); });
-}
-
-void LocalExecutor::Impl::deliver() {
-  delivery_posted_ = false;
-  std::vector<Note> notes;
-  notes.swap(notes_);
-  for (auto& note : notes) {
-    if (auto* started = std::get_if<StartedNote>(&note)) {
-      events_.started(started->id, started->pid, started->at, started->log);
-    } else if (auto* finished = std::get_if<FinishedNote>(&note)) {
-      events_.finished(finished->id, std::move(finished->ending));
-    } else if (auto* lack = std::get_if<BackpressureNote>(&note)) {
-      events_.backpressure(lack->reason);
-    }
-  }
 }
 
 // ---- launching
 
-std::string LocalExecutor::Impl::cookie(const core::AttemptId& id) const {
-  return "RUNNER_COOKIE=" + options_.run_id + "." + std::to_string(id.job) + "." + std::to_string(id.slice) + "." +
-         std::to_string(id.number);
+void LocalExecutor::Impl::launch(LaunchRequest request) {
+  if (!waiting_.empty() || !try_launch(request)) waiting_.push_back(std::move(request));
 }
 
 Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
@@ -218,124 +150,40 @@ Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
 bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   Slot& slot = slot_of(request);
   assert(!slot.running && "a slot runs one attempt at a time");
-  const auto give_up = [&](const util::Error& error) {
-    if (is_shortage(error.errno_value)) {
-      lack(error.message);
-      return false;
-    }
-    not_started(request, error.message);
-    return true;
-  };
-  const auto log = slot.log.open();
-  if (!log && is_full_disk(log.error().errno_value)) {
-    lack("cannot open a log: " + log.error().message);
+  const timespec outputs_since = file_time_now();
+  const auto started_at = util::wall_now();
+  const auto launched_at = util::steady_now();
+  auto child = starter_.start(request, slot.log);
+  if (!child && Starter::is_shortage(child.error())) {
+    wait_for_resources(child.error().message);
     return false;
   }
-  if (!log) return give_up(log.error());
-  auto streams = open_streams(request, slot.log);
-  if (!streams) return give_up(streams.error());
-  const timespec outputs_since = file_time_now();
-  const auto wall = util::wall_now();
-  const auto steady = util::steady_now();
-  auto spawned = spawn(request, *streams);
-  if (!spawned) return give_up(spawned.error());
-  lacking_ = false;
-  run(request, slot, std::move(*spawned), std::move(*streams));
-  slot.running->outputs_since = outputs_since;
-  slot.running->started_at = wall;
-  slot.running->launched_at = steady;
-  tell(StartedNote{slot.running->request.id, slot.running->pid, wall, slot.log.path()});
+  told_of_shortage_ = false;
+  if (!child) {
+    not_started(request, child.error().message);
+    return true;
+  }
+  run(request, slot, std::move(*child));
+  Running& running = *slot.running;
+  running.outputs_since = outputs_since;
+  running.started_at = started_at;
+  running.launched_at = launched_at;
+  notes_.add(StartedNote{running.request.id, running.pid, started_at, slot.log.path()});
   return true;
 }
 
-util::Result<Streams> LocalExecutor::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
-  Streams streams;
-  if (request.attempt.stdin_path.empty()) {
-    if (!null_) {
-      auto null = util::open_file("/dev/null", O_RDONLY);
-      if (!null) return std::move(null.error());
-      null_ = std::move(*null);
-    }
-    streams.in = null_.get();
-  } else {
-    auto file = open_stdin(request.attempt);
-    if (!file) return std::move(file.error());
-    streams.in_file = std::move(*file);
-    streams.in = streams.in_file.get();
-  }
-  const auto fd = log.open();
-  if (!fd) return fd.error();
-  streams.out = streams.err = *fd;
-  if (options_.tap != nullptr) {
-    for (auto* pipe : {&streams.out_pipe, &streams.err_pipe}) {
-      auto made = util::make_pipe();
-      if (!made) return std::move(made.error());
-      *pipe = std::move(*made);
-    }
-    streams.out = streams.out_pipe.write.get();
-    streams.err = streams.err_pipe.write.get();
-  }
-  if (!request.attempt.stdout_path.empty()) {
-    auto file = open_stdout(request.attempt);
-    if (!file) return std::move(file.error());
-    streams.out_file = std::move(*file);
-    streams.out = streams.out_file.get();
-    streams.out_pipe = {};
-  }
-  return streams;
-}
-
-/// The program's path: searched for again only when the name or the PATH is another.
-util::Result<const std::filesystem::path*> LocalExecutor::Impl::program(const core::ExpandedAttempt& attempt) {
-  const std::string& name = attempt.command.argv.front();
-  const char* path = environment_.find("PATH");
-  const std::string_view path_value = path == nullptr ? "" : path;
-  auto& last = last_program_;
-  if (last.name != name || last.path_value != path_value || last.workdir != attempt.workdir) {
-    auto found = proc::find_program(name, path, attempt.workdir);
-    if (!found) {
-      last.name.clear();
-      return std::move(found.error());
-    }
-    last = {name, std::string(path_value), attempt.workdir, std::move(*found)};
-  }
-  return &last.path;
-}
-
-/// A process, or why there is none, ready to be shown.
-util::Result<proc::Spawned> LocalExecutor::Impl::spawn(const LaunchRequest& request, const Streams& streams) {
-  const core::ExpandedAttempt& attempt = request.attempt;
-  if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
-  cookie_ = cookie(request.id);
-  launcher_.env = environment_.with(attempt.env, cookie_);
-  launcher_.workdir = attempt.workdir.empty() ? nullptr : attempt.workdir.c_str();
-  const auto executable = program(attempt);
-  if (!executable) return executable.error();
-
-  std::vector<const char*> argv;
-  argv.reserve(attempt.command.argv.size() + 1);
-  for (const auto& argument : attempt.command.argv) argv.push_back(argument.c_str());
-  argv.push_back(nullptr);
-  auto spawned = launcher_.launch(**executable, argv.data(),
-                                  boost::process::v2::process_stdio{streams.in, streams.out, streams.err});
-  if (spawned.failed == proc::Stage::none) return spawned;
-  last_program_.name.clear();
-  return proc::describe_failure(spawned, attempt.command.argv.front(), (*executable)->native(), attempt.workdir);
-}
-
-void LocalExecutor::Impl::run(LaunchRequest& request, Slot& slot, proc::Spawned spawned, Streams streams) {
-  const std::uint32_t index = request.slot;
+void LocalExecutor::Impl::run(LaunchRequest& request, Slot& slot, Starter::Child child) {
   Running& running = slot.running.emplace();
-  running.pid = spawned.pid;
+  running.pid = child.pid;
   const auto limit = request.job == nullptr ? std::nullopt : request.job->log_limit;
   slot.log.begin(limit);
   if (options_.tap != nullptr) {
     running.capture = std::make_unique<Capture>(io_, *options_.tap, slot.log, Capture::Source{request.id, request.key},
-                                                std::move(streams.out_pipe.read), std::move(streams.err_pipe.read));
+                                                std::move(child.out), std::move(child.err));
   }
+  watcher_.watch(child.pid, std::move(child.pidfd), request.slot);
   running.request = std::move(request);
-  watcher_.watch(running.pid, std::move(spawned.pidfd), index);
-  if (limit && !std::exchange(polling_logs_, true)) poll_logs();
+  if (limit && !std::exchange(polling_logs_, true)) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
 }
 
 void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string detail) {
@@ -343,16 +191,12 @@ void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string 
   ending.outcome = core::Outcome::not_started;
   ending.started_at = ending.ended_at = util::wall_now();
   ending.detail = std::move(detail);
-  tell(FinishedNote{request.id, std::move(ending)});
+  notes_.add(FinishedNote{request.id, std::move(ending)});
 }
 
-void LocalExecutor::Impl::lack(std::string reason) {
-  if (!std::exchange(lacking_, true)) tell(BackpressureNote{std::move(reason)});
-  retry_timer_.expires_after(kRetryLaunch);
-  retry_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& ec) {
-    const auto alive = self.lock();
-    if (!ec && alive) alive->launch_waiting();
-  });
+void LocalExecutor::Impl::wait_for_resources(std::string reason) {
+  if (!std::exchange(told_of_shortage_, true)) notes_.add(BackpressureNote{std::move(reason)});
+  at(retry_timer_, kRetryLaunch, [](Impl& self) { self.launch_waiting(); });
 }
 
 void LocalExecutor::Impl::launch_waiting() {
@@ -369,31 +213,30 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
   }
   Running& running = *slot.running;
   running.exited = true;
-  if (running.signalled || running.term_asked || running.killed_at) {
+  if (running.is_being_ended()) {
     schedule_tree_round(util::Duration::zero());
     return;
   }
   ::kill(-pid, SIGKILL);  // what it has left behind in its group; the zombie pins the number
   if (running.capture && !options_.tap->ready()) return;  // resume_output() goes on
   complete(slot);
-  deliver();
+  notes_.deliver();
   launch_waiting();
 }
 
-/// The exited process is reaped, its log put away, the end told.
+/// Reaps what has exited, puts the log away, tells the end.
 void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   Running running = std::move(*slot.running);
   slot.running.reset();
   const auto exit = running.exited ? proc::reap(running.pid) : std::nullopt;
-  if (running.capture) {
-    running.capture->finish();
-    running.capture.reset();
-  }
+  if (running.capture) running.capture->finish();
   core::Ending ending = judge(running, exit);
   if (!detail.empty()) ending.detail = std::move(detail);
   if (!slot.log.problem().empty()) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
-  ending.log = running.exited ? slot.log.end(running.request.log) : slot.log.abandon();
-  tell(FinishedNote{running.request.id, std::move(ending)});
+  // Members of the group that were killed above may not be dead yet; the number is theirs until they are.
+  const bool others = !running.exited || ::kill(-running.pid, 0) == 0;
+  ending.log = slot.log.end(running.request.log, others);
+  notes_.add(FinishedNote{running.request.id, std::move(ending)});
 }
 
 core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optional<proc::ExitStatus>& exit) {
@@ -401,10 +244,14 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
   ending.started_at = running.started_at;
   ending.ended_at = util::wall_now();
   ending.runtime = util::steady_now() - running.launched_at;
-  if (!exit) {
-    ending.outcome = running.exited ? core::Outcome::lost : core::Outcome::killed;
-    ending.signal = running.exited ? 0 : SIGKILL;
-    if (running.exited) ending.detail = "its exit status was taken by something else";
+  if (!exit && running.exited) {
+    ending.outcome = core::Outcome::lost;
+    ending.detail = "its exit status was taken by something else in this process";
+    return ending;
+  }
+  if (!exit) {  // given up
+    ending.outcome = core::Outcome::killed;
+    ending.signal = SIGKILL;
     return ending;
   }
   ending.exit_code = exit->code;
@@ -415,147 +262,149 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
     ending.outcome = oom ? core::Outcome::out_of_memory : core::Outcome::killed;
     return ending;
   }
-  const core::JobSpec* job = running.request.job;
-  const bool success = job == nullptr ? exit->code == 0
-                                      : std::find(job->success_codes.begin(), job->success_codes.end(), exit->code) !=
-                                            job->success_codes.end();
-  ending.outcome = success ? core::Outcome::succeeded : core::Outcome::failed;
-  if (success && !running.request.attempt.outputs.empty()) {
-    ending.detail = check_outputs(running.request.attempt, running.outputs_since);
-    if (!ending.detail.empty()) ending.outcome = core::Outcome::missing_output;
+  if (!is_success(running.request.job, exit->code)) {
+    ending.outcome = core::Outcome::failed;
+    // What a shell says of a program that was killed. It also keeps the books: that death is explained.
+    if (exit->code == 128 + SIGKILL && !running.killed_at && oom_.explains_a_death())
+      ending.detail = "the kernel's OOM killer ended one of its processes";
+    return ending;
   }
+  ending.detail = check_outputs(running.request.attempt, running.outputs_since);
+  ending.outcome = ending.detail.empty() ? core::Outcome::succeeded : core::Outcome::missing_output;
   return ending;
 }
 
 void LocalExecutor::Impl::poll_logs() {
-  bool any = false;
+  polling_logs_ = false;
   for (auto& slot : slots_) {
     if (!slot.running || !slot.log.has_limit()) continue;
-    any = true;
+    polling_logs_ = true;
     slot.log.enforce_limit();
   }
-  polling_logs_ = any;
-  if (!any) return;
-  log_timer_.expires_after(kLogPoll);
-  log_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& ec) {
-    const auto alive = self.lock();
-    if (!ec && alive) alive->poll_logs();
+  if (polling_logs_) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
+}
+
+void LocalExecutor::Impl::resume_output() {
+  asio::post(io_, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    for (auto& slot : self->slots_) {
+      if (!slot.running || !slot.running->capture || !self->options_.tap->ready()) continue;
+      if (slot.running->exited && !slot.running->is_being_ended()) {
+        self->complete(slot);
+      } else {
+        slot.running->capture->resume();
+      }
+    }
+    self->notes_.deliver();
+    self->launch_waiting();
   });
 }
 
-// ---- terminating
+// ---- being ended: by whole trees, in rounds that serve all attempts with one look at /proc
 
 void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
   const auto queued =
       std::find_if(waiting_.begin(), waiting_.end(), [&](const LaunchRequest& request) { return request.id == id; });
   if (queued != waiting_.end()) {
-    not_started(*queued, "no process could be made for it before it was cancelled");
+    not_started(*queued, "it was ended before a process could be made for it");
     waiting_.erase(queued);
     return;
   }
-  for (auto& slot : slots_) {
-    if (!slot.running || slot.running->request.id != id) continue;
-    if (how == How::terminate) {
-      slot.running->term_asked = true;
-    } else if (!slot.running->killed_at) {
-      slot.running->killed_at = util::steady_now();
-    }
-    schedule_tree_round(util::Duration::zero());
-    return;
+  const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& candidate) {
+    return candidate.running && candidate.running->request.id == id;
+  });
+  if (slot == slots_.end()) return;
+  if (how == How::terminate) {
+    slot->running->term_asked = true;
+  } else if (!slot->running->killed_at) {
+    slot->running->killed_at = util::steady_now();
   }
+  schedule_tree_round(util::Duration::zero());
 }
 
-/// Rounds are collected: one look at /proc serves every attempt that is being ended.
 void LocalExecutor::Impl::schedule_tree_round(util::Duration after) {
   if (after == util::Duration::zero()) {
     tree_delay_ = kFirstTreeCheck;
     if (std::exchange(tree_round_due_, true)) return;
   }
-  tree_timer_.expires_after(after);
-  tree_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& ec) {
-    const auto alive = self.lock();
-    if (!ec && alive) alive->tree_round();
-  });
+  at(tree_timer_, after, [](Impl& self) { self.tree_round(); });
 }
 
-/// Signals every attempt that is to be ended, as a whole tree, and completes those of which nothing is alive.
 void LocalExecutor::Impl::tree_round() {
   tree_round_due_ = false;
   std::vector<Slot*> ending;
   std::vector<proc::TreeRoot> roots;
   for (auto& slot : slots_) {
-    if (!slot.running) continue;
-    const Running& running = *slot.running;
-    if (!running.term_asked && !running.killed_at && !(running.signalled && running.exited)) continue;
+    if (!slot.running || !slot.running->is_being_ended()) continue;
     ending.push_back(&slot);
-    roots.push_back({running.pid, cookie(running.request.id)});
+    roots.push_back({slot.running->pid, cookie_of(options_.run_id, slot.running->request.id)});
   }
   const auto trees = proc::find_trees(roots);
   bool again = false;
   for (std::size_t i = 0; i < ending.size(); ++i) {
     Running& running = *ending[i]->running;
-    if (running.killed_at) {
-      proc::signal_tree(running.pid, trees[i], SIGKILL);
-    } else if (std::exchange(running.term_asked, false)) {
-      proc::signal_tree(running.pid, trees[i], SIGTERM);
-      proc::signal_tree(running.pid, trees[i], SIGCONT);  // a stopped process cannot act on it
-    }
-    running.signalled = true;
-    if (running.exited && trees[i].empty()) {
-      complete(*ending[i]);
-    } else if (running.killed_at && util::steady_now() - *running.killed_at > kUnkillableAfter) {
-      std::string pids;
-      for (const auto& process : trees[i]) pids += " " + std::to_string(process.pid);
-      complete(*ending[i], "SIGKILL has no effect on process" + pids + ": still there after 10 s");
-    } else {
-      again = again || running.killed_at || running.exited;
-    }
+    signal_running(running, trees[i]);
+    if (settle(*ending[i], trees[i])) continue;
+    again = again || running.exited || running.killed_at;  // else its exit starts the next round
   }
   if (again) {
     schedule_tree_round(tree_delay_);
     tree_delay_ = std::min<util::Duration>(tree_delay_ * 2, kLastTreeCheck);
   }
-  deliver();
+  notes_.deliver();
   launch_waiting();
 }
 
-void LocalExecutor::Impl::adopt(const core::AttemptRecord& record) const {
-  const std::vector<proc::TreeRoot> roots = {{0, cookie(record.id)}};
+void LocalExecutor::Impl::signal_running(Running& running, const std::vector<proc::Process>& tree) {
+  if (running.killed_at) {
+    proc::signal_tree(running.pid, tree, SIGKILL);
+  } else if (running.term_asked) {
+    proc::signal_tree(running.pid, tree, SIGTERM);
+    proc::signal_tree(running.pid, tree, SIGCONT);  // a stopped process cannot act on it
+  }
+  running.term_asked = false;
+  running.signalled = true;
+}
+
+/// Completes an attempt of which nothing is alive, or which cannot be killed. False: it lives on.
+bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& tree) {
+  const Running& running = *slot.running;
+  if (running.exited && tree.empty()) {
+    complete(slot);
+    return true;
+  }
+  if (!running.killed_at || util::steady_now() - *running.killed_at < kUnkillableAfter) return false;
+  std::string pids;
+  for (const auto& process : tree) pids += " " + std::to_string(process.pid);
+  complete(slot, "SIGKILL has had no effect for 10 s on process" + pids);
+  return true;
+}
+
+void LocalExecutor::Impl::kill_survivors(const core::AttemptId& id) const {
+  const std::vector<proc::TreeRoot> roots = {{0, cookie_of(options_.run_id, id)}};
   for (int round = 0; round < 100; ++round) {
     const auto tree = proc::find_trees(roots).front();
     if (tree.empty()) return;
     proc::signal_tree(0, tree, SIGKILL);
-    std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(1ms);  // before the run: nothing waits for the loop yet
   }
-}
-
-void LocalExecutor::Impl::resume_output() {
-  later([](Impl& self) {
-    for (auto& slot : self.slots_) {
-      if (!slot.running || !slot.running->capture || !self.options_.tap->ready()) continue;
-      const bool waited = slot.running->exited && !slot.running->signalled;
-      waited ? self.complete(slot) : slot.running->capture->resume();
-    }
-    self.deliver();
-    self.launch_waiting();
-  });
 }
 
 void LocalExecutor::Impl::shut_down() {
   std::vector<proc::TreeRoot> roots;
   for (const auto& slot : slots_) {
-    if (slot.running) roots.push_back({slot.running->pid, cookie(slot.running->request.id)});
+    if (slot.running) roots.push_back({slot.running->pid, cookie_of(options_.run_id, slot.running->request.id)});
   }
-  if (roots.empty()) return;
-  for (int round = 0; round < 1000; ++round) {
-    bool alive = false;
+  bool alive = !roots.empty();
+  for (int round = 0; alive && round < 1000; ++round) {
+    if (round > 0) std::this_thread::sleep_for(1ms);
     const auto trees = proc::find_trees(roots);
+    alive = false;
     for (std::size_t i = 0; i < roots.size(); ++i) {
       proc::signal_tree(roots[i].pid, trees[i], SIGKILL);
       alive = alive || !trees[i].empty();
     }
-    if (!alive) break;
-    std::this_thread::sleep_for(1ms);
   }
   for (const auto& root : roots) (void)proc::reap(root.pid);
 }
@@ -572,16 +421,20 @@ LocalExecutor::~LocalExecutor() {
 core::Resources LocalExecutor::capacity() const {
   return {.slots = 0, .cpus_milli = 0, .memory = 0};
 }
+
 void LocalExecutor::launch(LaunchRequest request) {
   impl_->launch(std::move(request));
 }
+
 void LocalExecutor::signal(const core::AttemptId& id, How how) {
   impl_->signal(id, how);
 }
+
 bool LocalExecutor::adopt(const core::AttemptRecord& record) {
-  impl_->adopt(record);
+  impl_->kill_survivors(record.id);
   return false;
 }
+
 void LocalExecutor::resume_output() {
   impl_->resume_output();
 }

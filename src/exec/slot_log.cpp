@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -89,10 +90,16 @@ void SlotLog::enforce_limit() {
   dropped_ += now - *limit_;
 }
 
-std::string SlotLog::end(const std::string& target) {
+std::string SlotLog::end(const std::string& target, bool others_may_write) {
   enforce_limit();
   if (dropped_ > 0) note_limit();
-  if (size() == 0) return {};
+  if (size() == 0) {
+    if (others_may_write) {  // what they write now must not appear in the next attempt's log
+      ::unlink(absolute(path_).c_str());
+      fd_.reset();
+    }
+    return {};
+  }
   const std::string from = absolute(path_);
   std::string name = target;
   for (unsigned copy = 1;; ++copy) {
@@ -103,17 +110,15 @@ std::string SlotLog::end(const std::string& target) {
       error = rename_new(from, absolute(name));
     }
     if (error == 0) break;
-    if (error != EEXIST) return abandon();
+    if (error != EEXIST) {
+      ++generation_;
+      name = path_;
+      break;
+    }
     name = target + "." + std::to_string(copy);
   }
   fd_.reset();
   return name;
-}
-
-std::string SlotLog::abandon() {
-  fd_.reset();
-  ++generation_;
-  return path_;
 }
 
 std::uint64_t SlotLog::size() const {

@@ -33,9 +33,8 @@ class SlotLog {
 
   /// The attempt has ended. Gives the file the name `target`, or target.1 ... if that exists; returns the file its
   /// output is in, "" if it wrote nothing. Where renaming fails the file stays what it is and is not used again.
-  std::string end(const std::string& target);
-  /// The attempt may still be writing (it could not be killed): the file is left to it.
-  std::string abandon();
+  /// `others_may_write`: processes of the attempt may still have the file open; it is not used for another attempt.
+  std::string end(const std::string& target, bool others_may_write = false);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] bool has_limit() const { return limit_.has_value(); }

@@ -1,0 +1,48 @@
+#include "exec/notes.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace runner::exec {
+namespace {
+
+/// Hands a note to the method of ExecutorEvents that is meant for it.
+struct Teller {
+  ExecutorEvents& events;
+  void operator()(StartedNote& note) const { events.started(note.id, note.pid, note.at, note.log); }
+  void operator()(FinishedNote& note) const { events.finished(note.id, std::move(note.ending)); }
+  void operator()(BackpressureNote& note) const { events.backpressure(note.reason); }
+};
+
+}  // namespace
+
+struct Notes::Impl {
+  boost::asio::io_context& io;
+  ExecutorEvents& events;
+  std::vector<Note> notes{};
+  bool posted = false;
+
+  void deliver() {
+    posted = false;
+    std::vector<Note> now;
+    now.swap(notes);  // callbacks launch, and so add more
+    for (auto& note : now) std::visit(Teller{events}, note);
+  }
+};
+
+Notes::Notes(boost::asio::io_context& io, ExecutorEvents& events) : impl_(std::make_shared<Impl>(Impl{io, events})) {}
+
+void Notes::add(Note note) {
+  impl_->notes.push_back(std::move(note));
+  if (std::exchange(impl_->posted, true)) return;
+  boost::asio::post(impl_->io, [weak = std::weak_ptr(impl_)] {
+    if (const auto impl = weak.lock()) impl->deliver();
+  });
+}
+
+void Notes::deliver() {
+  impl_->deliver();
+}
+
+}  // namespace runner::exec

@@ -1,0 +1,156 @@
+#include "exec/starter.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "exec/attempt_files.hpp"
+#include "proc/environment.hpp"
+#include "proc/launcher.hpp"
+#include "proc/program.hpp"
+
+namespace runner::exec {
+namespace {
+
+/// What the child gets as 0, 1 and 2, and our ends of its pipes.
+struct Streams {
+  util::Fd in_file, out_file;
+  util::Pipe out_pipe, err_pipe;
+  int in = -1, out = -1, err = -1;
+};
+
+/// The program that was started last: most runs start one program a million times.
+struct Found {
+  std::string name, path_value, workdir;
+  std::filesystem::path path;
+};
+
+}  // namespace
+
+std::string cookie_of(const std::string& run_id, const core::AttemptId& id) {
+  return "RUNNER_COOKIE=" + run_id + "." + std::to_string(id.job) + "." + std::to_string(id.slice) + "." +
+         std::to_string(id.number);
+}
+
+struct Starter::Impl {
+  explicit Impl(Options given) : options(std::move(given)), environment(::environ) {
+    launcher.use_pidfd = options.use_pidfd;
+  }
+
+  util::Result<Streams> open_streams(const LaunchRequest& request, SlotLog& log);
+  util::Result<const std::filesystem::path*> program(const core::ExpandedAttempt& attempt);
+  util::Result<proc::Spawned> spawn(const LaunchRequest& request, const Streams& streams);
+
+  Options options;
+  proc::Launcher launcher;
+  proc::Environment environment;
+  util::Fd null;
+  std::string cookie;
+  std::vector<const char*> argv;
+  Found last;
+};
+
+util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
+  Streams streams;
+  if (!request.attempt.stdin_path.empty()) {
+    auto file = open_stdin(request.attempt);
+    if (!file) return std::move(file.error());
+    streams.in_file = std::move(*file);
+    streams.in = streams.in_file.get();
+  } else {
+    if (!null) {
+      auto opened = util::open_file("/dev/null", O_RDONLY);
+      if (!opened) return std::move(opened.error());
+      null = std::move(*opened);
+    }
+    streams.in = null.get();
+  }
+  const auto fd = log.open();
+  if (!fd) {
+    // A full disk is worth waiting for: else every slice that is left would be not_started within a second.
+    const int error = fd.error().errno_value;
+    return util::Error{"cannot open a log: " + fd.error().message, error == ENOSPC || error == EDQUOT ? EAGAIN : error};
+  }
+  streams.out = streams.err = *fd;
+  if (options.capture) {
+    for (auto* pipe : {&streams.out_pipe, &streams.err_pipe}) {
+      auto made = util::make_pipe();
+      if (!made) return std::move(made.error());
+      *pipe = std::move(*made);
+    }
+    streams.out = streams.out_pipe.write.get();
+    streams.err = streams.err_pipe.write.get();
+  }
+  if (!request.attempt.stdout_path.empty()) {
+    auto file = open_stdout(request.attempt);
+    if (!file) return std::move(file.error());
+    streams.out_file = std::move(*file);
+    streams.out = streams.out_file.get();
+    streams.out_pipe = {};
+  }
+  return streams;
+}
+
+util::Result<const std::filesystem::path*> Starter::Impl::program(const core::ExpandedAttempt& attempt) {
+  const std::string& name = attempt.command.argv.front();
+  const char* path = environment.find("PATH");
+  const std::string_view path_value = path == nullptr ? "" : path;
+  if (last.name != name || last.path_value != path_value || last.workdir != attempt.workdir) {
+    auto found = proc::find_program(name, path, attempt.workdir);
+    if (!found) return std::move(found.error());
+    last = {name, std::string(path_value), attempt.workdir, std::move(*found)};
+  }
+  return &last.path;
+}
+
+util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, const Streams& streams) {
+  const core::ExpandedAttempt& attempt = request.attempt;
+  if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
+  cookie = cookie_of(options.run_id, request.id);
+  launcher.env = environment.with(attempt.env, cookie);
+  launcher.workdir = attempt.workdir.empty() ? nullptr : attempt.workdir.c_str();
+  const auto executable = program(attempt);
+  if (!executable) return executable.error();
+
+  argv.clear();
+  for (const auto& argument : attempt.command.argv) argv.push_back(argument.c_str());
+  argv.push_back(nullptr);
+  auto spawned = launcher.launch(**executable, argv.data(),
+                                 boost::process::v2::process_stdio{streams.in, streams.out, streams.err});
+  if (spawned.failed == proc::Stage::none) return spawned;
+  const auto error = proc::describe_failure(spawned, attempt.command.argv.front(), last.path.native(), attempt.workdir);
+  last.name.clear();  // it may have moved: search again next time
+  return error;
+}
+
+Starter::Starter(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+Starter::~Starter() = default;
+
+util::Result<Starter::Child> Starter::start(const LaunchRequest& request, SlotLog& log) {
+  auto streams = impl_->open_streams(request, log);
+  if (!streams) return std::move(streams.error());
+  auto spawned = impl_->spawn(request, *streams);
+  if (!spawned) return std::move(spawned.error());
+  return Child{spawned->pid, std::move(spawned->pidfd), std::move(streams->out_pipe.read),
+               std::move(streams->err_pipe.read)};
+}
+
+bool Starter::is_shortage(const util::Error& error) {
+  switch (error.errno_value) {
+    case EAGAIN:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace runner::exec

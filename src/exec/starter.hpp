@@ -1,0 +1,46 @@
+// Starter: makes the process of one attempt: finds its program, opens its files, builds its environment, launches it.
+// Owned by the local executor; keeps what is the same for every launch. Never waits, never calls back.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "exec/executor.hpp"
+#include "exec/slot_log.hpp"
+#include "util/fd.hpp"
+
+namespace runner::exec {
+
+/// "RUNNER_COOKIE=<run>.<job>.<slice>.<attempt>": in the environment of every process of the attempt.
+std::string cookie_of(const std::string& run_id, const core::AttemptId& id);
+
+class Starter {
+ public:
+  struct Options {
+    std::string run_id;
+    bool capture = false;  ///< stdout and stderr through pipes
+    bool use_pidfd = true;
+  };
+  struct Child {
+    pid_t pid = -1;
+    util::Fd pidfd;     ///< closed where the kernel has none
+    util::Fd out, err;  ///< our ends of the pipes, when capturing
+  };
+
+  explicit Starter(Options options);
+  ~Starter();
+
+  /// The child, or why there is none, ready to be shown; is_shortage() tells whether waiting may help.
+  util::Result<Child> start(const LaunchRequest& request, SlotLog& log);
+
+  /// The machine is short of something that comes back (processes, descriptors, memory, room for a log).
+  static bool is_shortage(const util::Error& error);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace runner::exec
