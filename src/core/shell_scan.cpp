@@ -1,7 +1,10 @@
 #include "core/shell_scan.hpp"
 
-#include <algorithm>
+#include <optional>
 #include <string>
+
+#include "core/shell_here_document.hpp"
+#include "core/shell_words.hpp"
 
 namespace runner::core {
 namespace {
@@ -50,12 +53,6 @@ std::string_view describe(Frame frame) {
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
-bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool ends_word(char c) {
-  return std::string_view(" \t\n;&|<>()").find(c) != std::string_view::npos;
-}
 
 /// A push-down automaton: the stack says what encloses the current character, innermost last.
 class Scanner {
@@ -80,7 +77,7 @@ class Scanner {
       ++at_;
     } else if (!doubt_.empty()) {
       ++at_;
-    } else if (c == '\n' && !delimiter_.empty()) {
+    } else if (c == '\n' && here_document_) {
       here_document();
     } else {
       step_in_frame(c);
@@ -136,7 +133,7 @@ class Scanner {
       default:
         break;
     }
-    if (ends_word(c)) return end_word(c);
+    if (ends_shell_word(c)) return end_word(c);
     top().word += c;
     ++at_;
   }
@@ -153,47 +150,25 @@ class Scanner {
     if (c == ')') stack_.pop_back();
   }
 
-  /// At <<. Its body is beyond understanding unless the delimiter is a simple word, and the body follows this line.
   void here_operator(bool nested) {
-    std::size_t i = at_ + 2;
-    strips_tabs_ = i < text_.size() && text_[i] == '-';
-    if (strips_tabs_) ++i;
-    while (i < text_.size() && (text_[i] == ' ' || text_[i] == '\t')) ++i;
-    const char quote = i < text_.size() && (text_[i] == '\'' || text_[i] == '"') ? text_[i] : '\0';
-    if (quote != '\0') ++i;
-    const std::size_t begin = i;
-    while (i < text_.size() && (is_name_start(text_[i]) || is_digit(text_[i]))) ++i;
-    const auto word = text_.substr(begin, i - begin);
-    const bool is_closed = quote == '\0' || (i < text_.size() && text_[i++] == quote);
-    const bool is_whole = i == text_.size() || ends_word(text_[i]);
-    if (nested || !delimiter_.empty() || word.empty() || !is_closed || !is_whole) return give_up(kHereDocument);
-    delimiter_ = word;
-    expands_ = quote == '\0';
-    at_ = i;
+    if (nested || here_document_) return give_up(kHereDocument);
+    here_document_ = read_here_operator(text_, at_);
+    if (!here_document_) give_up(kHereDocument);
   }
 
   /// At the newline before the body.
   void here_document() {
     if (stack_.size() > 1) return give_up(kHereDocument);
     end_word('\n');
-    bool is_simple = true;  // or else the shells may differ about its end
-    while (at_ < text_.size()) {
-      const auto end = std::min(text_.find('\n', at_), text_.size());
-      auto line = text_.substr(at_, end - at_);
-      if (strips_tabs_) line.remove_prefix(std::min(line.find_first_not_of('\t'), line.size()));
-      if (line == delimiter_) break;
-      for (; at_ < end; ++at_) {
-        if (text_[at_] != kPlaceholderMark) continue;
-        add(Quoting::uncertain, expands_ && follows_name(), kHereDocument);
-        places_.back().delimiter = delimiter_;
-      }
-      at_ = std::min(end + 1, text_.size());
-      is_simple = is_simple && line.find('`') == std::string_view::npos && line.find("$(") == std::string_view::npos &&
-                  line.find("${") == std::string_view::npos && !line.ends_with('\\');
+    const HereBody body = find_here_body(text_, at_, *here_document_);
+    for (; at_ < body.end; ++at_) {
+      if (text_[at_] != kPlaceholderMark) continue;
+      add(Quoting::uncertain, here_document_->expands && follows_name(), kHereDocument);
+      places_.back().delimiter = here_document_->delimiter;
     }
-    at_ = std::min(text_.find('\n', at_), text_.size());
-    delimiter_ = {};
-    if (expands_ && !is_simple) doubt_ = "after a here-document with expansions in it";
+    at_ = body.after;
+    here_document_.reset();
+    if (!body.is_certain) doubt_ = "after a here-document with expansions in it";
   }
 
   void comment() {
@@ -224,7 +199,7 @@ class Scanner {
     if (c == '\\') return backslash();
     if (c == '`') {
       stack_.pop_back();
-    } else if (ends_word(c)) {
+    } else if (ends_shell_word(c)) {
       top().word.clear();
     } else {
       top().word += c;
@@ -313,7 +288,7 @@ class Scanner {
     if (in_words && next == '"') return push(Frame::dollar_double, 2);
     top().word += kQuotedPart;
     ++at_;
-    if (is_name_start(next) || is_digit(next)) {
+    if (is_shell_name_char(next)) {
       skip_name(is_digit(next));
     } else if (next != '\0' && std::string_view("?@*#$!-").find(next) != std::string_view::npos) {
       ++at_;
@@ -322,7 +297,7 @@ class Scanner {
 
   void skip_name(bool digits_only) {  // dash takes $10 for ${10}
     for (;;) {
-      if (is_digit(peek(0)) || (!digits_only && is_name_start(peek(0)))) {
+      if (digits_only ? is_digit(peek(0)) : is_shell_name_char(peek(0))) {
         ++at_;
       } else if (text_.substr(at_, 2) == "\\\n") {
         at_ += 2;
@@ -371,7 +346,7 @@ class Scanner {
   [[nodiscard]] bool is_strict_in_doubt() const {
     if (doubt_ == kHereDocument) return true;  // any value might be the delimiter
     std::size_t i = at_;
-    while (i > 0 && !ends_word(text_[i - 1])) --i;
+    while (i > 0 && !ends_shell_word(text_[i - 1])) --i;
     const bool is_joined = i > 1 && text_.substr(i - 2, 2) == "\\\n";
     return is_joined || text_.substr(i, at_ - i).find_first_of("{~[") != std::string_view::npos || follows_name() ||
            is_descriptor();
@@ -380,7 +355,7 @@ class Scanner {
   /// Whether `$name` or `$1` stands just before.
   [[nodiscard]] bool follows_name() const {
     std::size_t i = at_;
-    while (i > 0 && (is_name_start(text_[i - 1]) || is_digit(text_[i - 1]))) --i;
+    while (i > 0 && is_shell_name_char(text_[i - 1])) --i;
     return i > 0 && i < at_ && text_[i - 1] == '$';
   }
 
@@ -428,9 +403,7 @@ class Scanner {
   std::vector<Level> stack_ = {{Frame::command, {}}};
   std::size_t name_end_ = std::string_view::npos;  // where the last unbraced $name ended
   std::string_view doubt_;                         // why nothing is certain any more; empty while it is
-  std::string_view delimiter_;                     // of the here-document whose body follows this line
-  bool strips_tabs_ = false;                       // <<-
-  bool expands_ = false;                           // its delimiter is not quoted
+  std::optional<HereDocument> here_document_;      // whose body follows this line
   std::vector<ShellPlace> places_;
 };
 

@@ -35,10 +35,7 @@ constexpr std::array<bool, 256> kPlain = [] {
 /// "A=", "A+=", "=" or "1=" (which a letter before it would complete) at the beginning.
 bool looks_like_assignment(std::string_view value) {
   std::size_t i = 0;
-  while (i < value.size() && value[i] != '=' && value[i] != '+' && kPlain[static_cast<unsigned char>(value[i])] &&
-         std::string_view("./,:@%-").find(value[i]) == std::string_view::npos) {
-    ++i;
-  }
+  while (i < value.size() && is_shell_name_char(value[i])) ++i;
   if (i < value.size() && value[i] == '+') ++i;
   return i < value.size() && value[i] == '=';
 }
@@ -67,6 +64,14 @@ void append_double_quoted(std::string& out, std::string_view value) {
 }
 
 }  // namespace
+
+bool is_shell_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+bool ends_shell_word(char c) {
+  return std::string_view(" \t\n;&|<>()").find(c) != std::string_view::npos;
+}
 
 bool is_shell_keyword(std::string_view word) {
   return contains(kKeywords, word);

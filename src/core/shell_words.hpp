@@ -9,6 +9,11 @@
 
 namespace runner::core {
 
+/// [A-Za-z0-9_]: what the name of a shell variable is made of.
+bool is_shell_name_char(char c);
+/// A blank, a newline, or the first character of an operator.
+bool ends_shell_word(char c);
+
 /// if, do, {, [[, time ... in any of dash and bash.
 bool is_shell_keyword(std::string_view word);
 /// cd, echo, [, source ... in any of dash and bash.
