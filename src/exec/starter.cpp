@@ -114,18 +114,22 @@ util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, c
   cookie = cookie_of(options.run_id, request.id);
   launcher.env = environment.with(attempt.env, cookie);
   launcher.workdir = attempt.workdir.empty() ? nullptr : attempt.workdir.c_str();
-  const auto executable = program(attempt);
-  if (!executable) return executable.error();
-
   argv.clear();
   for (const auto& argument : attempt.command.argv) argv.push_back(argument.c_str());
   argv.push_back(nullptr);
-  auto spawned = launcher.launch(**executable, argv.data(),
-                                 boost::process::v2::process_stdio{streams.in, streams.out, streams.err});
-  if (spawned.failed == proc::Stage::none) return spawned;
-  const auto error = proc::describe_failure(spawned, attempt.command.argv.front(), last.path.native(), attempt.workdir);
-  last.name.clear();  // it may have moved: search again next time
-  return error;
+  while (true) {
+    const bool searched = last.name != attempt.command.argv.front();
+    const auto executable = program(attempt);
+    if (!executable) return executable.error();
+    auto spawned = launcher.launch(**executable, argv.data(),
+                                   boost::process::v2::process_stdio{streams.in, streams.out, streams.err});
+    if (spawned.failed == proc::Stage::none) return spawned;
+    const auto error =
+        proc::describe_failure(spawned, attempt.command.argv.front(), last.path.native(), attempt.workdir);
+    last.name.clear();
+    const bool may_have_moved = spawned.failed == proc::Stage::exec && !searched;
+    if (!may_have_moved || is_shortage(error)) return error;
+  }
 }
 
 Starter::Starter(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}

@@ -1,0 +1,254 @@
+// What attempts read and write: stdin, stdout, logs and their limit, declared outputs, output that is shown.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "exec/slot_log.hpp"
+#include "exec_harness.hpp"
+
+namespace runner::exec {
+namespace {
+
+struct Local : test::Harness {
+  explicit Local(core::OutputTap* tap = nullptr) { make_local({run_dir.path, "files-test", tap, false}); }
+};
+
+std::vector<std::string> files_below(const std::string& dir) {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    if (entry.is_regular_file()) found.push_back(entry.path().filename());
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("stdout and stderr are in the log in the order in which they were written") {
+  Local t;
+  t.shell(0, "echo one; echo two >&2; echo three");
+  t.run_until_finished(1);
+  CHECK(t.output(0) == "one\ntwo\nthree\n");
+  struct stat info {};
+  REQUIRE(::stat(t.path(t.endings.at(0).log).c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777U) == 0600U);
+}
+
+TEST_CASE("slices that write nothing leave no file") {
+  Local t;
+  t.on_finished = [&](const core::AttemptId& id) {
+    if (id.slice < 20) t.shell(id.slice + 1, "exit 0", 0);
+  };
+  t.shell(0, "exit 0", 0);
+  t.run_until_finished(21);
+  CHECK(files_below(t.run_dir.path) == std::vector<std::string>{".slot-0.log"});
+  t.executor.reset();
+  CHECK(files_below(t.run_dir.path).empty());
+}
+
+TEST_CASE("stdin is /dev/null unless there is a file for it") {
+  Local t;
+  std::ofstream(t.path("in.txt")) << "words\n";
+  t.shell(0, "readlink /proc/$$/fd/0");
+  auto request = t.request(1, {"cat"});
+  request.attempt.stdin_path = t.path("in.txt");
+  t.executor->launch(std::move(request));
+  t.run_until_finished(2);
+  CHECK(t.output(0) == "/dev/null\n");
+  CHECK(t.output(1) == "words\n");
+}
+
+TEST_CASE("an input or an output that cannot be opened is named") {
+  Local t;
+  ::mkdir(t.path("dir").c_str(), 0755);
+  std::ofstream(t.path("file")) << "x";
+  const auto launch = [&](std::uint64_t slice, const std::string& in, const std::string& out) {
+    auto request = t.request(slice, {"true"});
+    if (!in.empty()) request.attempt.stdin_path = t.path(in);
+    if (!out.empty()) request.attempt.stdout_path = t.path(out);
+    t.executor->launch(std::move(request));
+  };
+  launch(0, "in/3.dat", "");
+  launch(1, "dir", "");
+  launch(2, "", "dir");
+  launch(3, "", "file/out.csv");
+  t.run_until_finished(4);
+  for (std::uint64_t slice = 0; slice < 4; ++slice) CHECK(t.endings.at(slice).outcome == core::Outcome::not_started);
+  CHECK(t.endings.at(0).detail == "cannot read stdin in/3.dat: No such file or directory");
+  CHECK(t.endings.at(1).detail == "cannot read stdin dir: Is a directory");
+  CHECK(t.endings.at(2).detail == "cannot write stdout dir: Is a directory");
+  CHECK(t.endings.at(3).detail.find("stdout file/out.csv: Not a directory") != std::string::npos);
+  CHECK(t.pids.empty());
+}
+
+TEST_CASE("stdout goes to its file, with the directories made, and is emptied first; stderr stays in the log") {
+  Local t;
+  for (std::uint64_t slice = 0; slice < 2; ++slice) {
+    auto request = t.request(slice, {"/bin/sh", "-c", "echo data; echo note >&2"});
+    request.attempt.stdout_path = t.path("deep/er/out.csv");
+    t.executor->launch(std::move(request));
+    t.run_until_finished(slice + 1);
+    CHECK(test::contents(t.path("deep/er/out.csv")) == "data\n");
+    CHECK(t.output(slice) == "note\n");
+  }
+}
+
+TEST_CASE("a named pipe without a writer does not hold the loop") {
+  Local t;
+  REQUIRE(::mkfifo(t.path("fifo").c_str(), 0600) == 0);
+  auto request = t.request(0, {"/bin/sh", "-c", "cat; echo end"});
+  request.attempt.stdin_path = t.path("fifo");
+  t.executor->launch(std::move(request));
+  t.run_until_finished(1);
+  CHECK(t.output(0) == "end\n");
+}
+
+TEST_CASE("a declared output must be there and be new") {
+  Local t;
+  std::ofstream(t.path("old.csv")) << "x";
+  timespec past[2] = {{1000, 0}, {1000, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, t.path("old.csv").c_str(), past, 0) == 0);
+  std::uint64_t slice = 0;
+  for (const char* command : {"echo x > new.csv", "exit 0", "exit 4"}) {
+    for (const char* output : {"new.csv", "old.csv", "none.csv"}) {
+      auto request = t.request(slice++, {"/bin/sh", "-c", command});
+      request.attempt.outputs = {t.path(output)};
+      t.executor->launch(std::move(request));
+      t.run_until_finished(slice);
+      if (slice == 3) ::unlink(t.path("new.csv").c_str());
+    }
+  }
+  CHECK(t.endings.at(0).outcome == core::Outcome::succeeded);
+  CHECK(t.endings.at(1).outcome == core::Outcome::missing_output);
+  CHECK(t.endings.at(1).detail == "output old.csv is older than this attempt");
+  CHECK(t.endings.at(2).detail == "missing output none.csv");
+  CHECK(t.endings.at(3).detail == "missing output new.csv");
+  CHECK(t.endings.at(3).exit_code == 0);
+  CHECK(t.endings.at(8).outcome == core::Outcome::failed);
+  CHECK(t.endings.at(8).detail.empty());
+}
+
+TEST_CASE("a log is cut at its limit and says how much was dropped") {
+  for (const bool captured : {false, true}) {
+    CAPTURE(captured);
+    test::Tap tap;
+    tap.keep = false;
+    Local t(captured ? &tap : nullptr);
+    t.job.log_limit = 10'240;
+    t.shell(0, "head -c 1000000 /dev/zero | tr '\\0' x; sleep 0.25; echo more");
+    t.shell(1, "head -c 10240 /dev/zero | tr '\\0' x");
+    t.run_until_finished(2);
+    const std::string text = t.output(0);
+    CHECK(text.substr(0, 10'240) == std::string(10'240, 'x'));
+    CHECK(text.substr(10'240) == "\n[runner: log limit 10K reached; 989765 bytes dropped]\n");
+    CHECK(t.output(1).size() == 10'240);
+    if (captured) CHECK(tap.total == 1'000'005 + 10'240);
+  }
+}
+
+TEST_CASE("a log that is already there is not overwritten") {
+  Local t;
+  std::filesystem::create_directories(t.path("slices/0000"));
+  std::ofstream(t.path("slices/0000/0.1.log")) << "earlier\n";
+  std::ofstream(t.path("slices/.slot-0.log")) << "of a killed runner\n";
+  t.shell(0, "echo new");
+  t.run_until_finished(1);
+  CHECK(t.endings.at(0).log == "slices/0000/0.1.log.1");
+  CHECK(t.output(0) == "new\n");
+  CHECK(test::contents(t.path("slices/0000/0.1.log")) == "earlier\n");
+  CHECK(test::contents(t.path("slices/.slot-0.log")) == "of a killed runner\n");
+}
+
+TEST_CASE("a log that cannot be given its name keeps the one it has, and the slot takes another") {
+  Local t;
+  std::filesystem::create_directories(t.path("slices"));
+  std::ofstream(t.path("slices/0000")) << "in the way";
+  t.shell(0, "echo first", 0);
+  t.run_until_finished(1);
+  t.shell(1, "echo second", 0);
+  t.run_until_finished(2);
+  CHECK(t.endings.at(0).log == "slices/.slot-0.log");
+  CHECK(t.endings.at(1).log == "slices/.slot-0.1.log");
+  CHECK(t.output(0) == "first\n");
+  CHECK(t.output(1) == "second\n");
+}
+
+TEST_CASE("output of a process that was left behind does not get into the next slice's log") {
+  Local t;
+  t.on_finished = [&](const core::AttemptId& id) {
+    if (id.slice < 100) t.shell(id.slice + 1, id.slice % 2 == 0 ? "exit 0" : "(while :; do echo stray; done) &", 0);
+  };
+  t.shell(0, "exit 0", 0);
+  t.run_until_finished(101);
+  for (std::uint64_t slice = 1; slice <= 100; slice += 2) CHECK(t.endings.at(slice).log.empty());
+}
+
+TEST_CASE("a symbolic link in the place of the log is not followed") {
+  Local t;
+  std::filesystem::create_directories(t.path("slices"));
+  std::ofstream(t.path("precious")) << "keep";
+  REQUIRE(::symlink("../precious", t.path("slices/.slot-0.log").c_str()) == 0);
+  t.shell(0, "echo overwritten");
+  t.run_until_finished(1);
+  CHECK(test::contents(t.path("precious")) == "keep");
+  CHECK(t.output(0) == "overwritten\n");
+}
+
+TEST_CASE("captured output is complete, in pieces of 64 KiB at most, and in the log as well") {
+  test::Tap tap;
+  Local t(&tap);
+  t.shell(0, "head -c 3000000 /dev/zero | tr '\\0' x; echo complaint >&2; exit 3");
+  t.run_until_finished(1);
+  CHECK(tap.text == std::string(3'000'000, 'x'));
+  CHECK(tap.errors == "complaint\n");
+  CHECK(tap.largest <= 65'536);
+  CHECK(t.output(0).size() == 3'000'010);
+  CHECK(t.endings.at(0).exit_code == 3);
+}
+
+TEST_CASE("while the tap is not ready nothing is read and the slice waits") {
+  test::Tap tap;
+  tap.is_ready = false;
+  Local t(&tap);
+  t.shell(0, "head -c 1000000 /dev/zero; echo x > done");
+  t.shell(1, "echo short");
+  t.run_until([&] { return t.pids.size() == 2; });
+  t.shell(2, "sleep 0.2");  // time enough to go wrong
+  t.run_until([&] { return ::kill(t.pids.at(0), 0) == 0 && !t.exists("done") && t.pids.contains(2); });
+  CHECK(tap.total == 0);
+  tap.is_ready = true;
+  t.executor->resume_output();
+  t.run_until_finished(3);
+  CHECK(tap.total == 1'000'006);
+}
+
+TEST_CASE("a tap that is never ready does not keep a killed attempt from ending") {
+  test::Tap tap;
+  tap.is_ready = false;
+  Local t(&tap);
+  t.shell(0, "echo words; sleep 1000");
+  t.shell(1, "echo words");
+  t.run_until([&] { return t.pids.size() == 2; });
+  t.executor->signal(t.id(0), How::kill);
+  t.executor->signal(t.id(1), How::kill);
+  t.run_until_finished(2);
+  CHECK(t.endings.at(0).signal == SIGKILL);
+}
+
+TEST_CASE("a grandchild that holds the pipe open does not keep the slice from ending") {
+  test::Tap tap;
+  Local t(&tap);
+  tap.keep = false;
+  t.shell(
+      0,
+      "setsid sh -c 'echo $$ > pid; while :; do echo noise; done' & while [ ! -s pid ]; do sleep 0.01; done; echo x");
+  t.run_until_finished(1);
+  CHECK(t.endings.at(0).outcome == core::Outcome::succeeded);
+  CHECK(tap.total >= 2);
+  const int stray = std::stoi(test::contents(t.path("pid")));
+  t.run_until([&] { return ::kill(stray, 0) != 0 || ::kill(stray, SIGKILL) != 0; });  // SIGPIPE ends it as well
+}
+
+}  // namespace runner::exec
