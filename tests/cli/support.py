@@ -1,0 +1,101 @@
+"""Drives the real runner binary in a directory of its own. RUNNER names the binary (ctest sets it)."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+RUNNER = os.environ.get("RUNNER", "build/release/apps/runner")
+RUNNER = str(pathlib.Path(RUNNER).resolve())
+DEADLINE = 60.0  # seconds: how long a condition may take to come true on a slow, loaded machine
+
+
+def wait_for(condition, what, deadline=DEADLINE):
+    """Polls until condition() is true and returns its value; fails the test after the deadline."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {deadline} s in vain: {what}")
+        time.sleep(0.01)
+
+
+class RunnerTest(unittest.TestCase):
+    """One temporary directory a test; everything that was started is ended with it."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="runner-test-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    # ---- files
+
+    def write(self, name, text, mode=0o644):
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
+        return path
+
+    def spec(self, text, name="jobs.yaml"):
+        return self.write(name, text)
+
+    def read(self, name):
+        return (self.dir / name).read_text()
+
+    # ---- the binary
+
+    def environment(self, extra=None):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RUNNER")}
+        env.update(extra or {})
+        return env
+
+    def runner(self, *args, stdin=subprocess.DEVNULL, env=None, timeout=DEADLINE, text=True, **more):
+        """Runs `runner args...` to its end; the result has stdout, stderr and returncode."""
+        return subprocess.run([RUNNER, *map(str, args)], cwd=self.dir, stdin=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=self.environment(env), timeout=timeout, text=text, **more)
+
+    def start(self, *args, env=None, **more):
+        """Starts `runner args...` and returns the Popen; killed at the end of the test if it still runs."""
+        more.setdefault("stdout", subprocess.PIPE)
+        more.setdefault("stderr", subprocess.PIPE)
+        process = subprocess.Popen([RUNNER, *map(str, args)], cwd=self.dir, stdin=subprocess.DEVNULL,
+                                   env=self.environment(env), text=True, **more)
+        self.addCleanup(self._end, process)
+        return process
+
+    @staticmethod
+    def _end(process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    def ok(self, *args, code=0, **more):
+        """Runs it and checks the exit code."""
+        result = self.runner(*args, **more)
+        self.assertEqual(result.returncode, code, f"runner {args}\nstdout: {result.stdout}\nstderr: {result.stderr}")
+        return result
+
+    # ---- the record
+
+    def state_dir(self, name="jobs"):
+        return self.dir / ".runner" / name
+
+    def rows(self, query="SELECT slice, number, outcome, exit_code, signal FROM attempt ORDER BY slice, number",
+             name="jobs"):
+        with sqlite3.connect(f"file:{self.state_dir(name)}/state.db?mode=ro", uri=True, timeout=30) as db:
+            return db.execute(query).fetchall()
+
+    def status(self, *args):
+        return json.loads(self.ok("status", "jobs.yaml", "--json", *args).stdout)
+
+    def run_log(self, name="jobs"):
+        return (self.state_dir(name) / "latest" / "run.log").read_text()

@@ -1,0 +1,175 @@
+"""What is left is finished, nothing is lost or repeated unsaid."""
+import os
+import signal
+import unittest
+
+from support import RunnerTest, wait_for
+
+
+class Resume(RunnerTest):
+    def test_failed_slices_run_again_and_nothing_else(self):
+        self.spec("slices: 0-9\ncommand: echo {slice} >> ran; test -e fixed || test $(({slice} % 3)) -ne 0\n")
+        self.ok("jobs.yaml", code=1)
+        self.write("fixed", "")
+        self.write("ran", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(sorted(self.read("ran").split()), ["0", "3", "6", "9"])
+        self.assertEqual(self.rows("SELECT slice, number, outcome FROM attempt WHERE slice IN (3, 4) ORDER BY 1, 2"),
+                         [(3, 1, "failed"), (3, 2, "succeeded"), (4, 1, "succeeded")])
+        again = self.ok("resume", "jobs.yaml")
+        self.assertIn("nothing left", again.stderr)
+
+    def test_resume_keeps_the_run_id(self):
+        self.spec("slices: 0-1\ncommand: test -e fixed\n")
+        self.ok("jobs.yaml", code=1)
+        run_id = self.status()["run"]["id"]
+        self.write("fixed", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.status()["run"]["id"], run_id)
+        self.assertEqual(self.status()["run"]["resumes"], 1)
+
+    def test_no_run_to_resume(self):
+        self.spec("slices: 0-1\ncommand: 'true'\n")
+        result = self.ok("jobs.yaml", "--resume", code=2)
+        self.assertIn("no run", result.stderr)
+
+    def crash(self, spec, ready):
+        """Runs `spec` until ready(), then kills runner; returns when its children are gone too."""
+        self.spec(spec)
+        process = self.start("jobs.yaml")
+        wait_for(ready, "the run is under way")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def test_after_a_crash_slices_that_may_have_run_are_named_and_run_again(self):
+        self.crash("slices: 0-4\nn_procs: 2\ncommand: echo {slice} >> ran; test -e go || exec sleep 1000\n",
+                   lambda: os.path.exists(self.dir / "ran") and len(self.read("ran").split()) == 2 and
+                   len(self.rows("SELECT 1 FROM attempt WHERE pid > 0")) == 2)
+        status = self.ok("status", "jobs.yaml").stdout
+        self.assertIn("0-1", status)
+        self.assertEqual(self.status()["jobs"][0]["may_have_run"]["indices"][0][0], 0)
+        self.write("go", "")
+        result = self.ok("jobs.yaml", "--resume")
+        self.assertIn("may have run before", result.stderr)
+        rows = self.rows("SELECT slice, number, outcome FROM attempt ORDER BY 1, 2")
+        self.assertIn((0, 1, "lost"), rows)
+        self.assertIn((0, 2, "succeeded"), rows)
+        marks = self.read("ran").split()
+        for i in range(5):
+            named = [row for row in rows if row[0] == i]
+            self.assertEqual(named[-1][2], "succeeded")
+            self.assertLessEqual(marks.count(str(i)), len(named))
+
+    def test_a_second_runner_is_refused(self):
+        self.spec("slices: 0-0\ncommand: touch up; exec sleep 1000\n")
+        process = self.start("jobs.yaml")
+        wait_for((self.dir / "up").exists, "the slice is up")
+        for args in (["jobs.yaml"], ["jobs.yaml", "--resume"]):
+            result = self.ok(*args, code=75)
+            self.assertIn(f"pid {process.pid} on ", result.stderr)
+        live = self.status()
+        self.assertTrue(live["run"]["live"])
+        self.assertEqual(live["jobs"][0]["running"], 1)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+
+    def test_a_changed_spec_is_shown_and_refused(self):
+        self.spec("slices: {list: [a, b, c]}\ncommand: echo {item} >> ran; test {item} != b\n")
+        self.ok("jobs.yaml", code=1)
+        self.spec("slices: {list: [z, c, b, a]}\ncommand: echo {item} >> ran\n")
+        result = self.ok("jobs.yaml", "--resume", code=2)
+        self.assertIn("[z, c, b, a]", result.stderr)
+        self.assertIn("--accept-changes", result.stderr)
+        self.write("ran", "")
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertEqual(sorted(self.read("ran").split()), ["b", "z"])
+        self.assertEqual(self.status()["jobs"][0]["succeeded"], 4)
+        self.ok("jobs.yaml", "--resume")
+
+    def test_a_subset_is_finished_as_a_subset(self):
+        self.spec("slices: 0-99\ncommand: echo {slice} >> ran; test -e fixed || test {slice} != 7\n")
+        self.ok("jobs.yaml", "--slices", "5-9", code=1)
+        self.assertEqual(self.status()["jobs"][0]["total"], 5)
+        self.write("fixed", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(sorted(self.read("ran").split()), ["5", "6", "7", "7", "8", "9"])
+
+    def test_settings_of_the_first_invocation_are_kept(self):
+        self.spec("slices: 0-1\nvars: {x: none}\ncommand: echo {x} >> ran; test -e fixed\n")
+        self.ok("jobs.yaml", "--set", "x=mine", code=1)
+        self.write("fixed", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.read("ran").split(), ["mine"] * 4)
+
+    def test_the_selection_that_status_prints_can_be_pasted_back(self):
+        self.spec("slices: 10-19\ncommand: echo {slice} >> ran; case {slice} in 12|14|15|16) exit 1;; esac\n")
+        self.ok("jobs.yaml", code=1)
+        selection = self.status()["jobs"][0]["failed_slices"]["selection"]
+        self.assertEqual(selection, "12,14-16")
+        self.write("ran", "")
+        self.ok("jobs.yaml", "--slices", selection, code=1)
+        self.assertEqual(sorted(self.read("ran").split()), ["12", "14", "15", "16"])
+
+
+class Signals(RunnerTest):
+    def begin(self, command, n=4):
+        self.spec(f"slices: 0-{n - 1}\nn_procs: 2\ngrace: 300ms\ncommand: |\n  echo x >> up-{{slice}}\n  {command}\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: (self.dir / "up-0").exists() and (self.dir / "up-1").exists(), "two slices run")
+        return process
+
+    def test_the_first_interrupt_lets_running_slices_end(self):
+        process = self.begin("while ! test -e go; do sleep 0.05; done")
+        process.send_signal(signal.SIGINT)
+        first = process.stderr.readline()
+        while "SIGINT" not in first:
+            first = process.stderr.readline()
+        self.write("go", "")
+        _, stderr = process.communicate()
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual([row[2] for row in self.rows()], ["succeeded"] * 2)
+        self.assertIn("--resume", stderr)
+        self.ok("jobs.yaml", "--resume")
+
+    def test_the_second_interrupt_terminates_them(self):
+        process = self.begin("exec sleep 1000")
+        process.send_signal(signal.SIGINT)
+        while "SIGINT" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual([row[2] for row in self.rows()], ["cancelled"] * 2)
+
+    def test_sigterm_terminates_and_kills_after_the_grace(self):
+        process = self.begin("trap '' TERM; while :; do sleep 0.1; done")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        self.assertEqual(process.returncode, 143)
+        self.assertEqual([row[2] for row in self.rows()], ["cancelled"] * 2)
+
+    def test_the_third_interrupt_kills_at_once(self):
+        self.spec("slices: 0-0\ngrace: 1000s\ncommand: trap '' TERM; echo x > up; while :; do sleep 0.1; done\n")
+        process = self.start("jobs.yaml")
+        wait_for((self.dir / "up").exists, "the slice is up")
+        for word in ("no further slice", "terminating", "killing"):
+            process.send_signal(signal.SIGINT)
+            line = process.stderr.readline()
+            while word not in line:
+                self.assertNotEqual(line, "", f"runner ended without saying '{word}'")
+                line = process.stderr.readline()
+        process.communicate()
+        self.assertEqual(process.returncode, 130)
+
+    def test_a_signal_that_comes_when_all_is_done_changes_nothing(self):
+        process = self.begin("while ! test -e go; do sleep 0.05; done", n=2)
+        process.send_signal(signal.SIGHUP)
+        while "SIGHUP" not in process.stderr.readline():
+            pass
+        self.write("go", "")
+        process.communicate()
+        self.assertEqual(process.returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,168 @@
+"""A run from its spec to its record, its messages and its exit code."""
+import os
+import unittest
+
+from support import RunnerTest, wait_for
+
+
+class Run(RunnerTest):
+    def test_every_slice_runs_once_and_is_recorded(self):
+        self.spec("slices: 0-9\nn_procs: 3\ncommand: echo $RUNNER_SLICE >> ran\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(sorted(map(int, self.read("ran").split())), list(range(10)))
+        self.assertEqual(self.rows(), [(i, 1, "succeeded", 0, 0) for i in range(10)])
+
+    def test_at_most_n_procs_run_at_once(self):
+        self.spec("slices: 0-19\nn_procs: 4\n"
+                  "command: mkdir slot-{slot} && ls -d slot-* | wc -l >> counts && sleep 0.02 && rmdir slot-{slot}\n")
+        self.ok("jobs.yaml")
+        counts = list(map(int, self.read("counts").split()))
+        self.assertEqual(len(counts), 20)
+        self.assertLessEqual(max(counts), 4)
+        self.assertGreater(max(counts), 1)
+
+    def test_exit_codes_and_signals_are_exact(self):
+        self.spec("slices: 0-3\ncommand: |\n  case {slice} in 0) exit 0;; 1) exit 9;; 2) kill -9 $$;; 3) exit 255;; esac\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.rows(), [(0, 1, "succeeded", 0, 0), (1, 1, "failed", 9, 0), (2, 1, "killed", 0, 9),
+                                       (3, 1, "failed", 255, 0)])
+
+    def test_a_command_that_cannot_be_executed_is_not_started(self):
+        self.spec("slices: 0-1\ncommand: [./no-such-program, '{slice}']\n")
+        result = self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["not_started"] * 2)
+        self.assertIn("no-such-program", result.stderr)
+
+    def test_success_codes(self):
+        self.spec("slices: 0-2\nsuccess_codes: [0, 2]\ncommand: exit {slice}\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["succeeded", "failed", "succeeded"])
+
+    def test_a_timeout_ends_the_whole_tree(self):
+        self.spec("slices: 0-0\ntimeout: 200ms\ngrace: 200ms\n"
+                  "command: |\n  trap '' TERM\n  sh -c 'trap \"\" TERM; echo $$ > inner; sleep 1000; sleep 1000'\n  sleep 1000\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["timed_out"])
+        pid = int(self.read("inner"))
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the inner shell is gone")
+
+    def test_retries_until_it_succeeds(self):
+        self.spec("slices: 0-1\nretries: 3\nretry_delay: 10ms\n"
+                  "command: echo x >> tries-{slice}; test $(wc -l < tries-{slice}) -ge 3\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(self.rows("SELECT slice, number, outcome FROM attempt ORDER BY slice, number"),
+                         [(s, n, "failed" if n < 3 else "succeeded") for s in (0, 1) for n in (1, 2, 3)])
+
+    def test_max_failed_halts_the_run(self):
+        self.spec("slices: 0-99\nn_procs: 1\nmax_failed: 2\ncommand: exit 1\n")
+        result = self.ok("jobs.yaml", code=3)
+        self.assertEqual(len(self.rows()), 3)
+        self.assertIn("max_failed: 3 slices failed, 2 allowed", result.stderr)
+
+    def test_a_missing_output_is_no_success(self):
+        self.spec("slices: 0-2\noutputs: ['out/{slice}']\ncommand: mkdir -p out; test {slice} = 1 || touch out/{slice}\n")
+        self.write("out/2", "old")
+        os.utime(self.dir / "out/2", (1, 1))
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["succeeded", "missing_output", "succeeded"])
+
+    def test_an_output_older_than_the_attempt_is_missing(self):
+        self.spec("slices: 0-0\noutputs: [old]\ncommand: 'true'\n")
+        self.write("old", "x")
+        os.utime(self.dir / "old", (1, 1))
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["missing_output"])
+
+    def test_stdin_and_stdout_files(self):
+        self.spec("slices: 0-1\nstdin: in-{slice}\nstdout: deep/er/{slice}.out\ncommand: tr a-z A-Z; echo err >&2\n")
+        for i in range(2):
+            self.write(f"in-{i}", f"slice {i}\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(self.read("deep/er/1.out"), "SLICE 1\n")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "1").stdout, "err\n")
+
+    def test_a_stdin_that_is_not_there_means_not_started(self):
+        self.spec("slices: 0-0\nstdin: none\ncommand: cat\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["not_started"])
+
+    def test_silent_slices_leave_no_files(self):
+        self.spec("slices: 0-9\ncommand: 'true'\n")
+        self.ok("jobs.yaml")
+        self.assertEqual([p for p in (self.state_dir() / "latest/slices").rglob("*.log")], [])
+
+    def test_log_limit_drops_the_rest_and_says_so(self):
+        self.spec("slices: 0-0\nlog_limit: 1M\ncommand: head -c 5000000 /dev/zero | tr '\\0' x\n")
+        self.ok("jobs.yaml")
+        log = self.ok("logs", "jobs.yaml", "0").stdout
+        self.assertTrue(log.startswith("x" * (1 << 20)))
+        self.assertIn("log limit", log[1 << 20:])
+        self.assertIn(str(5000000 - (1 << 20)), log[1 << 20:].replace(",", ""))
+
+    def test_the_environment_names_the_slice(self):
+        self.spec("name: env\nslices: 5-5\nn_procs: 1\nvars: {file_2: 'a b'}\nenv: {MINE: 'x{slice}y'}\n"
+                  "command: env | grep -E '^(RUNNER_|MINE)' | sort\n")
+        self.ok("jobs.yaml")
+        env = dict(line.split("=", 1) for line in self.ok("logs", "jobs.yaml", "5").stdout.splitlines())
+        self.assertEqual((env["RUNNER_SLICE"], env["RUNNER_INDEX"], env["RUNNER_ATTEMPT"], env["RUNNER_SLOT"]),
+                         ("5", "0", "1", "0"))
+        self.assertEqual((env["RUNNER_VAR_FILE_2"], env["MINE"]), ("a b", "x5y"))
+
+    def test_quiet_is_silent_when_all_is_well(self):
+        self.spec("slices: 0-3\ncommand: echo hello\n")
+        result = self.ok("jobs.yaml", "-q")
+        self.assertEqual((result.stdout, result.stderr), ("", ""))
+
+    def test_the_summary_groups_failures_and_names_the_next_step(self):
+        self.spec("slices: 0-9\ncommand: |\n  echo about {slice}; test {slice} -lt 7 || exit 3\n")
+        result = self.ok("jobs.yaml", code=1)
+        self.assertIn("7-9", result.stderr)
+        self.assertIn("exit code 3", result.stderr)
+        self.assertIn("about 7", result.stderr)
+        self.assertIn("runner jobs.yaml --resume", result.stderr)
+
+    def test_the_run_log_tells_the_lifecycle(self):
+        self.spec("slices: 0-0\ncommand: 'true'\nname: correlate\n")
+        self.ok("jobs.yaml")
+        log = (self.state_dir("correlate") / "latest" / "run.log").read_text()
+        self.assertRegex(log, r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} \[correlate/0\] pid:\d+ running$")
+        self.assertRegex(log, r"(?m)\[correlate/0\] pid:\d+ completed")
+        self.assertRegex(log, r"(?m)\[correlate\] pid:\d+ completed")
+
+    def test_dry_run_prints_commands_and_starts_nothing(self):
+        self.spec("slices: {list: [a, \"it's\"]}\ncommand: touch {item}\n")
+        result = self.ok("jobs.yaml", "-n")
+        self.assertEqual(result.stdout, "touch a\ntouch 'it'\\''s'\n")
+        self.assertFalse((self.dir / ".runner").exists())
+
+    def test_joblog_is_gnu_parallels(self):
+        self.spec("slices: 0-2\nn_procs: 1\ncommand: exit {slice}\n")
+        self.ok("jobs.yaml", code=1)
+        lines = self.ok("status", "jobs.yaml", "--format", "joblog").stdout.splitlines()
+        self.assertEqual(lines[0], "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
+        self.assertEqual([line.split("\t")[6] for line in lines[1:]], ["0", "1", "2"])
+
+    def test_check_shows_the_plan_and_starts_nothing(self):
+        self.spec("slices: 0-99\ncommand: echo {slice}\n")
+        result = self.ok("check", "jobs.yaml")
+        self.assertIn("100 slices", result.stdout)
+        self.assertFalse((self.dir / ".runner").exists())
+
+    def test_overrides(self):
+        self.spec("slices: 0-9\nvars: {x: 1}\ncommand: echo {slice} {x} >> ran\n")
+        self.ok("jobs.yaml", "--slices", "3,7-8", "--set", "x=two words", "--n-procs", "1")
+        self.assertEqual(self.read("ran"), "3 two words\n7 two words\n8 two words\n")
+
+    def test_wrong_usage_exits_2_and_says_what_to_type(self):
+        for args, words in ((["jobs.yaml", "--resme"], "--resume"), ([], "which spec"), (["none.yaml"], "none.yaml"),
+                            (["jobs.yaml", "--set", "x"], "var=value"), (["jobs.yaml", "--slices", "99"], "99"),
+                            (["logs", "jobs.yaml"], "slice")):
+            with self.subTest(args=args):
+                self.spec("slices: 0-9\ncommand: 'true'\n")
+                result = self.ok(*args, code=2)
+                self.assertIn(words, result.stderr)
+                self.assertFalse((self.dir / ".runner" / "jobs" / "state.db").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
