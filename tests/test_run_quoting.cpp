@@ -500,6 +500,19 @@ TEST_CASE("a value in a here-document arrives or is refused, and never ends it")
   }
 }
 
+TEST_CASE("a number before a redirection is an argument and no file descriptor") {
+  for (const std::string value : {"0", "1", "2", "17", "x"}) {
+    for (const Shell& shell : shells()) {
+      const auto expanded =
+          parse("printf '%s\\0' a {v}>&1; printf '%s\\0' a {v}\\\n</dev/null").expand(with_value(value));
+      REQUIRE(expanded);
+      const auto result = run(shell.program, {shell.name, "-c", expanded->argv[2]}, shell.locale);
+      const std::string once = "a\0"s + value + '\0';
+      CHECK(result.output == once + once);
+    }
+  }
+}
+
 TEST_CASE("a command that is run directly gets the arguments a shell would give it") {
   const std::vector<std::string> texts = {
       "/usr/bin/printf '%s\\0' {v} pre{v}post '{v}' \"{v}\" --x={v} a{v}'b c'\"it's {v}\" '' x\"\"",
