@@ -4,6 +4,8 @@
 #include <csignal>
 #include <utility>
 
+#include "util/units.hpp"
+
 namespace runner::core {
 
 std::string_view name(Outcome outcome) {
@@ -37,31 +39,40 @@ std::optional<Outcome> outcome_from_name(std::string_view name_) {
   return *it;
 }
 
-std::string describe(const Ending& ending) {
-  const auto detail_or = [&](std::string_view otherwise) {
-    return ending.detail.empty() ? std::string(otherwise) : ending.detail;
-  };
+namespace {
+
+/// Outcome and numbers, without the detail.
+std::string cause_of(const Ending& ending) {
   switch (ending.outcome) {
-    case Outcome::succeeded:
-      return "succeeded";
     case Outcome::failed:
       return "exit code " + std::to_string(ending.exit_code);
     case Outcome::killed:
       return "signal " + std::to_string(ending.signal) + " (" + signal_name(ending.signal) + ")";
     case Outcome::timed_out:
-      return detail_or("timed out");
+      return ending.runtime.count() == 0 ? "timed out"
+                                         : "timed out after " + util::format_duration_short(ending.runtime);
     case Outcome::out_of_memory:
-      return detail_or("out of memory");
+      return "out of memory";
     case Outcome::not_started:
-      return detail_or("not started");
+      return "not started";
     case Outcome::missing_output:
-      return detail_or("missing output");
+      return "missing output";
+    case Outcome::succeeded:
     case Outcome::cancelled:
-      return detail_or("cancelled");
     case Outcome::lost:
-      return detail_or("lost (its end was never recorded)");
+      return std::string(name(ending.outcome));
   }
   return "unknown";
+}
+
+}  // namespace
+
+std::string describe(const Ending& ending) {
+  const bool is_plain = ending.outcome == Outcome::succeeded || ending.detail.empty();
+  if (is_plain) return cause_of(ending);
+  // These details are whole sentences: "cannot execute 'x': No such file or directory", "missing output out/3.csv".
+  if (ending.outcome == Outcome::not_started || ending.outcome == Outcome::missing_output) return ending.detail;
+  return cause_of(ending) + ": " + ending.detail;
 }
 
 std::string signal_name(int signal) {
