@@ -88,6 +88,9 @@ auto Launcher::on_setup(const std::filesystem::path& executable, Argv& argv, Ini
   if constexpr (std::is_same_v<std::remove_cv_t<Init>, boost::process::v2::posix::bind_fd>) {
     fd_whitelist.push_back(init.target);  // its own on_setup (1.81) does this and then returns nothing: undefined
     return {};
+  } else if constexpr (std::is_same_v<std::remove_cv_t<Init>, boost::process::v2::process_environment>) {
+    env = init.env.data();  // its own on_setup (1.81) is not defined where Boost is used header-only
+    return {};
   } else if constexpr (requires { init.on_setup(*this, executable, argv); }) {
     return init.on_setup(*this, executable, argv);
   } else {
@@ -134,6 +137,7 @@ Spawned Launcher::spawn_with(const std::filesystem::path& executable, Argv argv,
 template <class... Inits>
 Spawned Launcher::launch(const std::filesystem::path& executable, Argv argv, Inits&&... inits) {
   fd_whitelist.clear();
+  const auto usual_env = env;  // process_environment lends us its own for this launch only
   Spawned result;
   error_code ec;
   (void)((ec = on_setup(executable, argv, inits), !ec) && ...);
@@ -152,6 +156,7 @@ Spawned Launcher::launch(const std::filesystem::path& executable, Argv argv, Ini
       result = spawn_with("/bin/sh", script.data(), inits...);
     }
   }
+  env = usual_env;
   failed_ = result.failed;
   pid = result.pid;
   if (result.failed != Stage::none) {

@@ -1,0 +1,113 @@
+// Environment, program search, OOM counter: what proc/ does without starting anything.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "proc/environment.hpp"
+#include "proc/oom.hpp"
+#include "proc/program.hpp"
+#include "proc/tree.hpp"
+
+namespace runner::proc {
+namespace {
+
+struct TempDir {
+  TempDir() {
+    if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
+  }
+  ~TempDir() {
+    std::error_code ec;
+    std::filesystem::remove_all(path, ec);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  std::string path = "/tmp/runner-test-XXXXXX";
+};
+
+std::vector<std::string> strings(const char* const* list) {
+  std::vector<std::string> found;
+  for (; *list != nullptr; ++list) found.emplace_back(*list);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("variables of an attempt replace inherited ones, and are gone at the next launch") {
+  const std::array<const char*, 4> inherited = {"HOME=/root", "PATH=/bin", "EMPTY=", nullptr};
+  Environment environment(inherited.data());
+  const std::string cookie = "C=1";
+  const std::vector<std::string> variables = {"PATH=/opt", "NEW=1", "NEW=2", "PATHS=x"};
+  CHECK(strings(environment.with(variables, cookie)) ==
+        std::vector<std::string>{"HOME=/root", "PATH=/opt", "EMPTY=", "NEW=2", "PATHS=x", "C=1"});
+  CHECK(std::string(environment.find("PATH")) == "/opt");
+  CHECK(std::string(environment.find("EMPTY")).empty());
+  CHECK(environment.find("PAT") == nullptr);
+  CHECK(strings(environment.with({}, cookie)) == std::vector<std::string>{"HOME=/root", "PATH=/bin", "EMPTY=", "C=1"});
+}
+
+TEST_CASE("a program is found where execvp would find it") {
+  const TempDir dir;
+  for (const char* sub : {"/a", "/b", "/b/folder"}) std::filesystem::create_directory(dir.path + sub);
+  std::ofstream(dir.path + "/a/tool") << "not executable";
+  std::ofstream(dir.path + "/b/tool") << "executable";
+  ::chmod((dir.path + "/b/tool").c_str(), 0755);
+  const std::string both = dir.path + "/a:" + dir.path + "/b";
+  CHECK(*find_program("tool", both.c_str(), "/") == dir.path + "/b/tool");
+  CHECK(*find_program("tool", "a:b", dir.path) == dir.path + "/b/tool");
+  CHECK(*find_program("tool", ":/nowhere", dir.path + "/b") == dir.path + "/b/tool");
+  CHECK(*find_program("./x/tool", "/nowhere", "/") == "./x/tool");
+  CHECK(find_program("sh", nullptr, "/")->ends_with("/sh"));
+  CHECK(find_program("tool", (dir.path + "/a").c_str(), "/").error().message ==
+        "cannot execute 'tool': Permission denied");
+  CHECK(find_program("folder", both.c_str(), "/").error().message == "cannot execute 'folder': not found in PATH");
+  CHECK_FALSE(find_program("", both.c_str(), "/").ok());
+}
+
+TEST_CASE("the OOM killer explains as many deaths as it has killed, and none from before") {
+  const TempDir dir;
+  const std::string file = dir.path + "/memory.events";
+  const auto write = [&](int kills) {
+    std::ofstream(file) << "low 0\noom 9\noom_kill " << kills << "\noom_group_kill 7\n";
+  };
+  write(3);
+  OomCounter counter(file);
+  CHECK_FALSE(counter.explains_a_death());
+  write(5);
+  CHECK(counter.explains_a_death());
+  CHECK(counter.explains_a_death());
+  CHECK_FALSE(counter.explains_a_death());
+  write(6);
+  CHECK(counter.explains_a_death());
+  OomCounter missing(dir.path + "/none");
+  CHECK_FALSE(missing.explains_a_death());
+  OomCounter real;
+  CHECK_FALSE(real.explains_a_death());
+}
+
+TEST_CASE("a process that is not the one that was found is not signalled") {
+  Process ours;
+  ours.pid = ::getpid();
+  ours.start = start_of(ours.pid) + 1;  // as if the pid had been given to another
+  signal_process(ours, SIGKILL);
+  CHECK(start_of(::getpid()) != 0);
+  CHECK(start_of(0) == 0);
+}
+
+TEST_CASE("we are never part of a tree") {
+  ::setenv("RUNNER_COOKIE", "parts-test", 1);
+  const auto trees = find_trees({{::getppid(), ""}, {0, "RUNNER_COOKIE=parts-test"}});
+  for (const auto& tree : trees) {
+    for (const auto& process : tree) CHECK(process.pid != ::getpid());
+  }
+  ::unsetenv("RUNNER_COOKIE");
+}
+
+}  // namespace runner::proc
