@@ -66,7 +66,7 @@ void JobView::apply(const Event& event) {
 
 IntervalSet JobView::lost_slices() const {
   for (const auto& [cause, group] : groups_) {
-    if (group.failure.outcome == Outcome::lost) return group.failure.slices;
+    if (group.failure.outcome == Outcome::lost) return group.slices.intervals();
   }
   return {};
 }
@@ -81,6 +81,7 @@ std::vector<FailureGroup> JobView::failure_groups() const {
   for (const auto& [cause, group] : groups_) {
     groups.push_back(group.failure);
     FailureGroup& copy = groups.back();
+    copy.slices = group.slices.intervals();
     if (group.remembered.empty()) {
       copy.example.id.slice = copy.slices.intervals().front().first;
     } else {
@@ -109,7 +110,7 @@ void JobView::settle(const AttemptRecord& record) {
   group.failure.outcome = ending.outcome;
   group.failure.exit_code = ending.outcome == Outcome::failed ? ending.exit_code : 0;
   group.failure.signal = ending.outcome == Outcome::killed ? ending.signal : 0;
-  group.failure.slices.insert(slice);
+  group.slices.insert(slice);
 
   auto& remembered = group.remembered;
   if (remembered.size() >= kRemembered) {
@@ -124,20 +125,14 @@ void JobView::settle(const AttemptRecord& record) {
 void JobView::forget(std::uint64_t slice) {
   running_.erase(slice);
   retrying_.erase(slice);
-  if (succeeded_.contains(slice)) {
-    succeeded_.erase(slice);
-    --by_outcome_[static_cast<std::size_t>(Outcome::succeeded)];
-    return;
-  }
-  if (!failed_.contains(slice)) return;
-  failed_.erase(slice);
-  const auto it =
-      std::ranges::find_if(groups_, [&](const auto& entry) { return entry.second.failure.slices.contains(slice); });
+  if (succeeded_.erase(slice)) --by_outcome_[static_cast<std::size_t>(Outcome::succeeded)];
+  if (!failed_.erase(slice)) return;
+  const auto it = std::ranges::find_if(groups_, [&](const auto& entry) { return entry.second.slices.contains(slice); });
   Group& group = it->second;
   --by_outcome_[static_cast<std::size_t>(group.failure.outcome)];
-  group.failure.slices.erase(slice);
+  group.slices.erase(slice);
   group.remembered.erase(slice);
-  if (group.failure.slices.empty()) groups_.erase(it);
+  if (group.slices.empty()) groups_.erase(it);
 }
 
 /// Whether nothing has been heard of this attempt before.

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/chunked_set.hpp"
 #include "core/event.hpp"
 #include "core/interval_set.hpp"
 
@@ -44,10 +45,11 @@ class JobView {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] std::uint64_t total() const { return total_; }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_.count(); }
-  [[nodiscard]] const IntervalSet& succeeded_slices() const { return succeeded_; }
+  // The sets are copies: name one before going over its intervals().
+  [[nodiscard]] IntervalSet succeeded_slices() const { return succeeded_.intervals(); }
   /// Final and not succeeded, lost included.
   [[nodiscard]] std::uint64_t failed() const { return failed_.count(); }
-  [[nodiscard]] const IntervalSet& failed_slices() const { return failed_; }
+  [[nodiscard]] IntervalSet failed_slices() const { return failed_.intervals(); }
   [[nodiscard]] std::uint64_t count(Outcome outcome) const { return by_outcome_[static_cast<std::size_t>(outcome)]; }
   [[nodiscard]] IntervalSet lost_slices() const;
   [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended for good nor running
@@ -62,7 +64,8 @@ class JobView {
  private:
   /// A group and the records it can give an example from. Not every record is kept: a million failures would not fit.
   struct Group {
-    FailureGroup failure;
+    FailureGroup failure;  ///< without slices and example, which are made when asked for
+    ChunkedSet slices;
     std::map<std::uint64_t, AttemptRecord> remembered;  ///< the lowest slices', at most kRemembered
   };
   static constexpr std::size_t kRemembered = 256;
@@ -73,8 +76,8 @@ class JobView {
 
   std::string name_;
   std::uint64_t total_ = 0;
-  IntervalSet succeeded_;
-  IntervalSet failed_;
+  ChunkedSet succeeded_;
+  ChunkedSet failed_;
   std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};
   std::map<std::string, Group> groups_;
   std::map<std::uint64_t, RunningAttempt> running_;
