@@ -13,11 +13,12 @@
 #include "core/spec.hpp"
 #include "spec/loader.hpp"
 
-#ifndef RUNNER_TESTS_DIR
-#define RUNNER_TESTS_DIR (std::filesystem::path(__FILE__).parent_path().string())
-#endif
-
 namespace runner::test {
+
+/// The directory tests/ of the source tree.
+inline std::string tests_dir() {
+  return std::filesystem::path(__FILE__).parent_path().string();
+}
 
 class TempDir {
  public:

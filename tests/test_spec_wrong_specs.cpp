@@ -33,7 +33,7 @@ std::string messages_of(const test::WrongSpec& wrong) {
   return replace_all(out, dir.path(), "DIR");
 }
 
-const std::string kTable = std::string(RUNNER_TESTS_DIR) + "/cli/wrong_specs/table.txt";
+const std::string kTable = test::tests_dir() + "/cli/wrong_specs/table.txt";
 
 }  // namespace
 

@@ -116,9 +116,11 @@ constexpr std::array<std::string_view, 9> kFuture = {"jobs",     "needs",    "ne
 /// `Max-Workers` and `maxWorkers` are `max_workers`.
 std::string normalized(std::string_view key) {
   std::string out;
+  bool was_lower = false;
   for (const char c : key) {
     const bool is_upper = c >= 'A' && c <= 'Z';
-    if (is_upper && !out.empty() && out.back() != '_') out += '_';
+    if (is_upper && was_lower) out += '_';
+    was_lower = c >= 'a' && c <= 'z';
     out += c == '-' || c == ' ' ? '_' : is_upper ? static_cast<char>(c - 'A' + 'a') : c;
   }
   return out;

@@ -167,7 +167,9 @@ class JobReader {
 
   std::string suggested_variable(const std::string& name) const {
     std::vector<std::string> known;
-    for (const auto& var : job_.vars) known.push_back(var.first);
+    if (const Node* vars = map_.find("vars")) {
+      for (const Node& key : vars->keys) known.push_back(key.value);
+    }
     const auto nearest = util::closest(name, known);
     return nearest ? "; did you mean `" + *nearest + "`?" : "";
   }

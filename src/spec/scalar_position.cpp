@@ -37,12 +37,9 @@ Step escape_step(std::string_view rest) {
       return hex(4);
     case 'U':
       return hex(8);
-    case 'N':
-    case '_':
-      return {2, 2};  // U+0085, U+00A0
     case 'L':
     case 'P':
-      return {2, 3};  // U+2028, U+2029
+      return {2, 3};  // U+2028 and U+2029 in UTF-8
     case 'n':
     case 't':
     case 'r':

@@ -13,22 +13,11 @@ namespace {
 
 using core::SliceSource;
 
-/// Far more than anyone runs, and every product of it with a step stays within 64 bits.
-constexpr std::int64_t kMaxSlices = 1'000'000'000'000;
-constexpr std::int64_t kMaxNumber = std::numeric_limits<std::int64_t>::max() / 4;
+constexpr IntLimits kAnyNumber = {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()};
+constexpr IntLimits kNoneOrMore = {0, std::numeric_limits<std::int64_t>::max()};
+constexpr IntLimits kOneOrMore = {1, std::numeric_limits<std::int64_t>::max()};
 const std::vector<std::string> kFormKeys = {"start", "end",   "step",  "rows", "block",
                                             "files", "lines", "table", "list", "matrix"};
-
-std::optional<SliceSource> checked_numbers(const Node& node, std::vector<core::IntRange> ranges, Reader& reader) {
-  std::uint64_t total = 0;
-  for (const core::IntRange& range : ranges) {
-    if (range.size() > kMaxSlices || (total += range.size()) > kMaxSlices) {
-      reader.error(node, "more than " + util::format_count(kMaxSlices) + " slices");
-      return std::nullopt;
-    }
-  }
-  return core::Numbers{std::move(ranges)};
-}
 
 /// `0-99`, `0-99:5`, `1,4,7-9`
 std::optional<SliceSource> read_ranges(const Node& node, Label label, Reader& reader) {
@@ -47,7 +36,7 @@ std::optional<SliceSource> read_ranges(const Node& node, Label label, Reader& re
     reader.error(node, quoted(label) + ": " + ranges.error().message);
     return std::nullopt;
   }
-  return checked_numbers(node, std::move(*ranges), reader);
+  return core::Numbers{std::move(*ranges)};
 }
 
 /// The value of a key that must be there.
@@ -58,27 +47,28 @@ std::optional<std::int64_t> required_integer(const Node& map, std::string_view k
 }
 
 std::optional<SliceSource> read_start_end(const Node& map, Reader& reader) {
-  const auto start = required_integer(map, "start", {0, kMaxNumber}, reader);
-  const auto end = required_integer(map, "end", {0, kMaxNumber}, reader);
+  const auto start = required_integer(map, "start", kAnyNumber, reader);
+  const auto end = required_integer(map, "end", kAnyNumber, reader);
   const Node* step_node = map.find("step");
   const auto step =
-      step_node != nullptr ? reader.integer(*step_node, "step", {1, kMaxNumber}) : std::optional<std::int64_t>(1);
+      step_node != nullptr ? reader.integer(*step_node, "step", kOneOrMore) : std::optional<std::int64_t>(1);
   if (!start || !end || !step) return std::nullopt;
   if (*end < *start) {
     reader.error(*map.find("end"), "`end` is before `start`: " + std::to_string(*end) + " < " + std::to_string(*start));
     return std::nullopt;
   }
-  return checked_numbers(map, {{*start, *end, *step}}, reader);
+  const std::vector<core::IntRange> ranges = {{*start, *end, *step}};
+  if (const auto checked = core::check_ranges(ranges); !checked) {
+    reader.error(map, "`slices`: " + checked.error().message);
+    return std::nullopt;
+  }
+  return core::Numbers{ranges};
 }
 
 std::optional<SliceSource> read_blocks(const Node& map, Reader& reader) {
-  const auto rows = required_integer(map, "rows", {0, kMaxNumber}, reader);
-  const auto block = required_integer(map, "block", {1, kMaxNumber}, reader);
+  const auto rows = required_integer(map, "rows", kNoneOrMore, reader);
+  const auto block = required_integer(map, "block", kOneOrMore, reader);
   if (!rows || !block) return std::nullopt;
-  if (*rows / *block > kMaxSlices) {
-    reader.error(map, "more than " + util::format_count(kMaxSlices) + " slices");
-    return std::nullopt;
-  }
   return core::Blocks{static_cast<std::uint64_t>(*rows), static_cast<std::uint64_t>(*block)};
 }
 
@@ -215,14 +205,10 @@ std::optional<SliceSource> read_axis(const Node& node, Label name, Reader& reade
   return std::nullopt;
 }
 
-std::uint64_t axis_size(const SliceSource& source) {
-  return core::SliceList(source).size();
-}
-
 std::optional<core::SliceList> read_matrix(const Node& node, Reader& reader) {
   if (!reader.is_map(node, "matrix", "{seed: 0-9, model: [a, b]}")) return std::nullopt;
   std::vector<std::pair<std::string, SliceSource>> axes;
-  std::uint64_t total = 1;
+  std::vector<std::uint64_t> sizes;
   bool is_good = true;
   for (std::size_t i = 0; i < node.keys.size(); ++i) {
     const std::string& name = node.keys[i].value;
@@ -232,16 +218,15 @@ std::optional<core::SliceList> read_matrix(const Node& node, Reader& reader) {
     auto axis = read_axis(node.items[i], name, reader);
     is_good = is_good && axis && message.empty();
     if (!axis) continue;
-    const std::uint64_t size = axis_size(*axis);
-    if (size != 0 && total > static_cast<std::uint64_t>(kMaxSlices) / size) {
-      reader.error(node, "more than " + util::format_count(kMaxSlices) + " slices");
-      return std::nullopt;
-    }
-    total *= size;
+    sizes.push_back(core::SliceList(*axis).size());
     axes.emplace_back(name, std::move(*axis));
   }
   if (!is_good) return std::nullopt;
   if (axes.empty()) return core::SliceList();
+  if (!core::SliceList::matrix_size(sizes)) {
+    reader.error(node, "the axes multiply to more than " + util::format_count(core::kMaxSlices) + " slices");
+    return std::nullopt;
+  }
   return core::SliceList::matrix(std::move(axes));
 }
 

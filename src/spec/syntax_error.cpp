@@ -93,6 +93,9 @@ SyntaxError explain(const Source& source, const ParserState& state) {
     return {*state.open_flow, std::string("`") + opening + "` is never closed by `" + (opening == '{' ? '}' : ']') +
                                   "` (a text that begins with it must be in quotes)"};
   }
+  if (contains(state.message, "unknown escape character")) {  // yaml-cpp's place is behind the escape
+    return {std::min(source.text().rfind('\\', state.offset), state.offset), translate(state.message)};
+  }
   if (!contains(state.message, "illegal map value")) {
     if (auto message = wrong_first_character(source.text(), state.offset)) return {state.offset, *message};
   }

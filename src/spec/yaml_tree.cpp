@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "spec/syntax_error.hpp"
+#include "util/text.hpp"
 
 namespace runner::spec {
 namespace {
@@ -98,6 +99,9 @@ class Builder final : public YAML::EventHandler {
       closed_value_ = node.offset;
       const bool is_closed = end_of_quoted(source_.text(), node.offset) != std::string_view::npos;
       if (!is_closed) refuse(node, "this quote is never closed");
+      if (!util::is_valid_utf8(value)) {  // yaml-cpp 0.7 makes single bytes of these two
+        refuse(node, "write \\u00A0 instead of \\_, and \\u0085 instead of \\N");
+      }
     }
     attach(std::move(node));
   }
@@ -142,8 +146,10 @@ class Builder final : public YAML::EventHandler {
 
   /// `cpus` alone on a line is a key without a value to yaml-cpp.
   void check_colon(const Node& key, Node& value) {
-    const std::size_t end = source_.text().find_first_not_of(" \t", key.offset + key.value.size());
-    if (key.style != Node::Style::plain || open_.back().is_flow || source_.text().substr(end, 1) == ":") return;
+    if (key.style != Node::Style::plain || open_.back().is_flow) return;
+    const std::string_view text = source_.text();
+    const std::size_t end = text.find_first_not_of(" \t", key.offset + key.value.size());
+    if (end != std::string_view::npos && text[end] == ':') return;
     refuse(value, "`" + key.value + "` has no colon behind it: a key is written `" + key.value + ": value`");
   }
 
