@@ -45,15 +45,12 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     TimePoint now;
     Actions& actions;
 
-    void operator()(const Start&) const {
-      self.rate_since_ = now;
-      self.window_ = std::min<std::size_t>(self.capacity_.slots, kMaxWindow);
-    }
+    void operator()(const Start&) const { self.rate_since_ = now; }
     void operator()(const Claimed& claimed) const {
       if (self.stop_ != Stop::none) return;  // they were taken back
       self.durable_ += claimed.count;
       assert(self.durable_ <= self.claims_.size());
-      if (self.starved_) self.window_ = std::min(self.window_ * 2, kMaxWindow);
+      if (self.starved_) self.window_ = std::min(std::max(self.window_ * 2, self.launches_), kMaxWindow);
       self.starved_ = false;
     }
     void operator()(const Started& started) const { self.on_started(started.id, now); }
@@ -218,12 +215,12 @@ void Scheduler::claim(const AttemptId& id, Actions& actions) {
   actions.emplace_back(Claim{id});
 }
 
-/// Fast slices need many claims ahead of a commit, slow ones should leave few behind in a crash: the window shrinks to
-/// what was launched in the last span, and doubles (in step) whenever a slot starves.
+/// Fast slices need many claims ahead of a commit; slow ones none, so that a crash names only what ran. The window
+/// shrinks to what was launched in the last span, and at least doubles (in step) whenever a slot starves.
 void Scheduler::adapt_window(TimePoint now) {
   if (now - rate_since_ < kRateSpan) return;
   const auto spans = static_cast<std::size_t>((now - rate_since_) / kRateSpan);
-  window_ = std::clamp<std::size_t>(launches_ / spans, 1, std::max<std::size_t>(window_, 1));
+  window_ = std::min(window_, launches_ / spans);
   launches_ = 0;
   rate_since_ = now;
 }

@@ -151,7 +151,7 @@ class Scheduler {
   std::map<AttemptId, Ending> promised_;               ///< retries not launched yet, with the ending before them
   std::deque<AttemptId> claims_;                       ///< asked for and not launched; the first `durable_` are on disk
   std::size_t durable_ = 0;
-  std::size_t window_ = 1;    ///< claims held beyond the free slots
+  std::size_t window_ = 0;    ///< claims held beyond the free slots
   bool starved_ = false;      ///< a slot had to wait for a claim since the last Claimed
   std::size_t launches_ = 0;  ///< since rate_since_
   util::TimePoint rate_since_{};

@@ -305,7 +305,9 @@ void Loop::move_run(core::State state, const std::string& reason) {
     pending_.push_back({last_sequence_, event});
   };
   if (!ending) tell_run();
-  for (std::uint32_t j = 0; j < setup_.view.jobs.size(); ++j) {
+  // The one job of a simple spec is the run by another name.
+  const bool has_jobs = setup_.view.jobs.size() > 1;
+  for (std::uint32_t j = 0; has_jobs && j < setup_.view.jobs.size(); ++j) {
     event.kind = core::SystemKind::job;
     event.id.job = j;
     event.name = setup_.view.jobs[j].name();
