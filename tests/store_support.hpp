@@ -61,8 +61,9 @@ class Listener final : public WriterEvents {
   bool wait_for_final() {
     return wait([&] { return !final_.empty(); });
   }
-  bool wait_for_recovery() {
-    return wait([&] { return recovered_ > 0; });
+  /// True once that is acknowledged, or the disk is full.
+  bool wait_for_one_of(Sequence sequence) {
+    return wait([&] { return committed_ >= sequence || !waiting_.empty(); });
   }
 
   Sequence acknowledged() { return read(committed_); }

@@ -15,6 +15,7 @@ void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
 }
 
 int Statement::step() {
+  errno = 0;
   return sqlite3_step(statement_.get());
 }
 
@@ -65,6 +66,18 @@ void Statement::bind_text(int position, std::string_view value) {
 
 void Statement::bind_null(int position) {
   sqlite3_bind_null(statement_.get(), position);
+}
+
+void Statement::bind_value(int position, const std::optional<int>& value) {
+  value ? bind_integer(position, *value) : bind_null(position);
+}
+
+void Statement::bind_value(int position, const std::optional<double>& value) {
+  value ? bind_real(position, *value) : bind_null(position);
+}
+
+void Statement::bind_value(int position, const std::optional<std::string_view>& value) {
+  value ? bind_text(position, *value) : bind_null(position);
 }
 
 namespace {
@@ -121,6 +134,7 @@ util::Result<Database> Database::open(const std::string& path, Access access) {
       break;
   }
   sqlite3* handle = nullptr;
+  errno = 0;
   const int code = sqlite3_open_v2(name.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   Database database;
   database.path_ = path;
@@ -131,11 +145,13 @@ util::Result<Database> Database::open(const std::string& path, Access access) {
 }
 
 int Database::execute(const char* sql) {
+  errno = 0;
   return sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr);
 }
 
 util::Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
+  errno = 0;
   const int code = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
                                       SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (code != SQLITE_OK) return error();
@@ -160,9 +176,12 @@ int Database::code() const {
 }
 
 int Database::system_errno() const {
-  // SQLite leaves the value of an earlier failure in place when the last one did not come from a system call.
+  // sqlite3_system_errno() alone will not do: SQLite 3.40 does not set it when a COMMIT fails, and keeps the value of
+  // an earlier failure. Every call into SQLite here starts with errno = 0, so that what is left in it is this
+  // failure's.
   const int kind = code() & 0xff;
-  return kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? sqlite3_system_errno(handle_.get()) : 0;
+  if (kind != SQLITE_IOERR && kind != SQLITE_CANTOPEN) return 0;
+  return errno != 0 ? errno : sqlite3_system_errno(handle_.get());
 }
 
 void Database::rollback() {

@@ -57,14 +57,9 @@ class Statement {
       bind_text(position, value);
     }
   }
-  template <class T>
-  void bind_value(int position, const std::optional<T>& value) {
-    if (value) {
-      bind_value(position, *value);
-    } else {
-      bind_null(position);
-    }
-  }
+  void bind_value(int position, const std::optional<int>& value);
+  void bind_value(int position, const std::optional<double>& value);
+  void bind_value(int position, const std::optional<std::string_view>& value);
   void bind_value(int position, std::nullptr_t) { bind_null(position); }
   void bind_integer(int position, std::int64_t value);
   void bind_real(int position, double value);
@@ -96,7 +91,7 @@ class Database {
   /// The last failure: what it means, which file, what to do.
   [[nodiscard]] util::Error error() const;
   [[nodiscard]] int code() const;          ///< its extended result code
-  [[nodiscard]] int system_errno() const;  ///< the errno behind it, 0 if none
+  [[nodiscard]] int system_errno() const;  ///< the errno behind it, 0 if none; ask right after the failure
   /// Ends a transaction that failed, if one is open.
   void rollback();
   /// Rows that the last statement changed.
