@@ -76,11 +76,11 @@ std::string translate(const std::string& message) {
 
 std::optional<std::size_t> tab_in_indentation(const Source& source, std::size_t offset) {
   const std::size_t start = source.line_start(offset);
-  const std::string_view text = source.text();
-  const std::size_t end = std::min(text.find_first_not_of(" \t", start), text.size());
-  const std::size_t tab = text.find('\t', start);
-  if (tab >= end) return std::nullopt;
-  return tab;
+  const std::string_view line = source.text().substr(start);
+  const std::string_view indentation = line.substr(0, std::min(line.find_first_not_of(" \t"), line.size()));
+  const std::size_t tab = indentation.find('\t');
+  if (tab == std::string_view::npos) return std::nullopt;
+  return start + tab;
 }
 
 SyntaxError explain(const Source& source, const ParserState& state) {
