@@ -206,13 +206,22 @@ std::optional<std::uint64_t> SliceList::matrix_size(const std::vector<std::uint6
   return product;
 }
 
+std::vector<std::uint64_t> SliceList::places(std::uint64_t index) const {
+  std::vector<std::uint64_t> places(axes_.size());
+  for (std::size_t i = axes_.size(); i-- > 0;) {
+    places[i] = index % axes_[i].size;
+    index /= axes_[i].size;
+  }
+  return places;
+}
+
 std::string SliceList::key(std::uint64_t index) const {
   if (!is_matrix()) return axes_[0].key(index);
+  const auto place = places(index);
   std::string key;
-  for (auto axis = axes_.rbegin(); axis != axes_.rend(); ++axis) {
-    const std::string part = axis->name + "=" + escape_commas(axis->key(index % axis->size));
-    key = key.empty() ? part : part + "," + key;
-    index /= axis->size;
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    if (i > 0) key += ",";
+    key += axes_[i].name + "=" + escape_commas(axes_[i].key(place[i]));
   }
   return key;
 }
@@ -237,11 +246,8 @@ std::optional<std::uint64_t> SliceList::find(std::string_view key) const {
 
 void SliceList::set_variables(std::uint64_t index, Variables& variables) const {
   if (is_matrix()) {
-    std::uint64_t rest = index;
-    for (auto axis = axes_.rbegin(); axis != axes_.rend(); ++axis) {
-      variables.set(axis->name, axis->value(rest % axis->size));
-      rest /= axis->size;
-    }
+    const auto place = places(index);
+    for (std::size_t i = 0; i < axes_.size(); ++i) variables.set(axes_[i].name, axes_[i].value(place[i]));
   } else {
     set_source_variables(axes_[0].source, index, variables);
   }

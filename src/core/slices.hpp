@@ -99,6 +99,8 @@ class SliceList {
   class Selector;
 
   [[nodiscard]] bool is_matrix() const { return !axes_.empty() && !axes_[0].name.empty(); }
+  /// The index within each axis.
+  [[nodiscard]] std::vector<std::uint64_t> places(std::uint64_t index) const;
   [[nodiscard]] KeyStyle key_style() const;
   /// Of number keys: all of them, by index.
   [[nodiscard]] RangeList number_keys() const;
