@@ -162,6 +162,14 @@ TEST_CASE("every variable is in the environment, and the job's env overrides") {
   CHECK(attempt->workdir == "/home/a/spec");
 }
 
+TEST_CASE("variables whose names differ only in case share one environment entry, the later one's") {
+  JobSpec job = job_over(items({"a", "b", "c"}), "prog");
+  job.vars.emplace_back("Item", text("x", names_for(job.slices)));
+  const auto attempt = expand_attempt(spec_in("/s"), job, kThird);
+  REQUIRE(attempt);
+  CHECK(value_in(attempt->env, "RUNNER_VAR_ITEM") == "x");
+}
+
 TEST_CASE("a NUL in a variable keeps the attempt from starting, used or not") {
   const JobSpec job = job_over(items({"a", "b", "c\0d"s}), "prog");
   const auto attempt = expand_attempt(spec_in("/s"), job, kThird);

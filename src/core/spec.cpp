@@ -79,7 +79,7 @@ util::Result<std::vector<std::string>> make_environment(const JobSpec& job, cons
       return util::Error{"{" + name + "}: the value \"" + util::escape_for_display(value, 60) +
                          "\" holds a NUL byte, which no argument, path or environment variable can"};
     }
-    environment.add(environment_name(name), value);
+    environment.replace(environment_name(name), value);  // file.name and file_name share one
   }
   if (job.env_compat_slurm) add_slurm_names(environment, job, context);
   for (const auto& [name, text] : job.env) {
