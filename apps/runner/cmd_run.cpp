@@ -2,6 +2,7 @@
 // code.
 #include <unistd.h>
 #include <boost/asio/io_context.hpp>
+#include <cassert>
 #include <csignal>
 
 #include "commands.hpp"
@@ -70,55 +71,77 @@ report::Verbosity verbosity_of(int level) {
   return level == 0 ? report::Verbosity::normal : report::Verbosity::verbose;
 }
 
+report::Terminal terminal_for(const RunCommand& command) {
+  report::Terminal terminal = report::detect_terminal(STDERR_FILENO, command.common.color);
+  // A line that is drawn over does not go with the slices' output scrolling by.
+  if (command.print != Print::none && ::isatty(STDOUT_FILENO) == 1) terminal.live = false;
+  return terminal;
+}
+
 /// Where the run is shown: stderr for people, stdout and stderr for the slices' own output.
 class Face {
  public:
   Face(boost::asio::io_context& io, const RunCommand& command, const core::Spec& spec, const run::Session& session,
        unsigned slots)
-      : err_(io, STDERR_FILENO, {.drained = [this] { resume_output(); }, .broken = {}}),
-        out_(io, STDOUT_FILENO,
-             {.drained = [this] { resume_output(); }, .broken = [this](int error) { on_broken(error); }}),
-        console_(err_,
-                 {.labels = labels_of(&spec),
-                  .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
-                  .resume_command = resume_command(command.common, spec.path)},
-                 {.verbosity = verbosity_of(command.common.verbosity),
-                  .terminal = report::detect_terminal(STDERR_FILENO, command.common.color),
-                  .slots = slots}) {
+      : out_(io, STDOUT_FILENO, events()),
+        console_(
+            err(io),
+            {.labels = labels_of(&spec),
+             .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
+             .resume_command = resume_command(command.common, spec.path)},
+            {.verbosity = verbosity_of(command.common.verbosity), .terminal = terminal_for(command), .slots = slots}) {
     if (command.print == Print::none) return;
-    auto printer =
-        report::make_printer(command.print == Print::group ? "group" : "line",
-                             {.out = &out_,
-                              .err = report::same_target(STDOUT_FILENO, STDERR_FILENO) ? &out_ : &err_,
-                              .spool_dir = session.state_dir.run_dir(session.run.id),
-                              .notice = [this](const std::string& message) { console_.on_notice(message); }});
+    auto printer = report::make_printer(command.print == Print::group ? "group" : "line",
+                                        {.out = &out_,
+                                         .err = &err(io),
+                                         .spool_dir = session.state_dir.run_dir(session.run.id),
+                                         .notice = [this](const std::string& message) { notice_(message); }});
+    assert(printer);  // both names are known
     printer_ = std::move(*printer);
   }
 
   report::Console& console() { return console_; }
   core::OutputTap* tap() { return printer_.get(); }
-  void connect(exec::Executor* executor) { executor_ = executor; }
-  void say(std::string_view text) { err_.write(text); }
+  void say(std::string_view text) { (err_ ? *err_ : out_).write(text); }
+  /// For as long as the loop runs: what to do when output can flow again, and how to tell of trouble.
+  void connect(run::Loop& loop, exec::Executor& executor) {
+    notice_ = [&loop](const std::string& message) { loop.notice(message); };
+    resume_output_ = [&executor] { executor.resume_output(); };
+  }
+  void disconnect() {
+    notice_ = [this](const std::string& message) { say("runner: " + message + "\n"); };
+    resume_output_ = [] {};
+  }
   void flush() {
     out_.flush();
-    err_.flush();
+    if (err_) err_->flush();
   }
 
  private:
-  void resume_output() {
-    if (executor_ != nullptr) executor_->resume_output();
+  /// One pump for both where both are the same file, so that lines do not get between each other's pieces.
+  report::OutputPump& err(boost::asio::io_context& io) {
+    if (!err_ && !report::same_target(STDOUT_FILENO, STDERR_FILENO)) {
+      err_ = std::make_unique<report::OutputPump>(
+          io, STDERR_FILENO, report::PumpEvents{.drained = [this] { resume_output_(); }, .broken = {}});
+    }
+    return err_ ? *err_ : out_;
   }
-  void on_broken(int error) {
-    console_.on_notice(util::errno_error("cannot write to stdout", error).message +
-                       "; output is not printed any more, the run goes on");
-    resume_output();
+  report::PumpEvents events() {
+    return {.drained = [this] { resume_output_(); },
+            .broken =
+                [this](int error) {
+                  notice_(util::errno_error("cannot write to stdout", error).message +
+                          "; output is not printed any more, the run goes on");
+                  resume_output_();
+                }};
   }
 
-  report::OutputPump err_;
+  std::function<void(const std::string&)> notice_ = [](const std::string&) {};
+  std::function<void()> resume_output_ = [] {};
   report::OutputPump out_;
+  std::unique_ptr<report::OutputPump> err_;
   report::Console console_;
   std::unique_ptr<report::Printer> printer_;
-  exec::Executor* executor_ = nullptr;
 };
 
 std::string lost_message(const run::Session& session, const report::Labels& labels) {
@@ -175,10 +198,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     complain(executor.error().message);
     return kUsage;
   }
-  face.connect(executor->get());
+  face.connect(loop, **executor);
   if (!session.lost.empty()) loop.notice(lost_message(session, labels_of(&spec)));
   const run::LoopResult result = loop.run(**writer, **executor);
-  face.connect(nullptr);
+  face.disconnect();
   executor->reset();
   writer->reset();
   if (!result.record_failed.empty()) {
@@ -187,8 +210,9 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
         "\nrunner: slices that ended since then are not in the record and will run again; when it can be written: " +
         resume_command(command.common, spec.path) + "\n");
   }
-  face.flush();
   log.close();
+  std::signal(SIGINT, SIG_DFL);  // a reader that does not read must not make the end unstoppable
+  face.flush();
   return exit_code(result);
 }
 
