@@ -1,0 +1,130 @@
+// Sim: plays the run loop for a Scheduler with invented times - acknowledges claims, ends attempts on demand and keeps
+// what the scheduler asked for. For unit tests.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "core/scheduler.hpp"
+
+namespace runner::core {
+
+using namespace std::chrono_literals;
+
+/// Plays the run loop: keeps what the scheduler asked for, acknowledges claims, ends attempts on demand.
+class Sim {
+ public:
+  explicit Sim(std::vector<JobPlan> jobs, Resources capacity) : scheduler_(std::move(jobs), capacity) {}
+  Sim(JobPlan job, std::uint32_t slots) : Sim(std::vector<JobPlan>{std::move(job)}, Resources{slots, 0, 0}) {}
+
+  void start() { feed(Start{}); }
+  void feed(const Input& input) {
+    Actions actions;
+    scheduler_.step(input, now, actions);
+    for (const auto& action : actions) take(action);
+  }
+  void acknowledge() {
+    const std::uint64_t n = std::exchange(unacknowledged, 0);
+    if (n > 0) feed(Claimed{n});
+  }
+  /// Acknowledges until nothing is asked for any more.
+  void settle() {
+    while (unacknowledged > 0) acknowledge();
+  }
+  void begin() {
+    start();
+    settle();
+  }
+  void end(AttemptId id, Outcome outcome, int exit_code = 0) {
+    REQUIRE(running.erase(id) == 1);
+    Ending ending;
+    ending.outcome = outcome;
+    ending.exit_code = exit_code;
+    feed(Finished{id, ending});
+    settle();
+  }
+  void end_slice(std::uint64_t slice, Outcome outcome, int exit_code = 0) {
+    end(attempt_of(slice), outcome, exit_code);
+  }
+  void advance(util::Duration d) {
+    now += d;
+    feed(Tick{});
+    settle();
+  }
+  AttemptId attempt_of(std::uint64_t slice) const {
+    for (const auto& [id, slot] : running) {
+      if (id.slice == slice) return id;
+    }
+    FAIL("slice " << slice << " does not run");
+    return {};
+  }
+  std::set<std::uint64_t> running_slices() const {
+    std::set<std::uint64_t> slices;
+    for (const auto& [id, slot] : running) slices.insert(id.slice);
+    return slices;
+  }
+
+  util::TimePoint now{1000s};
+  std::map<AttemptId, std::uint32_t> running;
+  std::vector<AttemptId> claimed, unclaimed, launched, terminated, killed;
+  std::vector<Settle> settled;
+  std::vector<Abandon> abandoned;
+  std::vector<std::string> halts;
+  std::optional<util::TimePoint> wake;
+  std::uint64_t unacknowledged = 0;
+  int done = 0;
+
+ private:
+  void take(const Action& action) {
+    if (const auto* claim = std::get_if<Claim>(&action)) {
+      claimed.push_back(claim->id);
+      ++unacknowledged;
+    } else if (const auto* unclaim = std::get_if<Unclaim>(&action)) {
+      unclaimed.push_back(unclaim->id);
+    } else if (const auto* launch = std::get_if<Launch>(&action)) {
+      launched.push_back(launch->id);
+      for (const auto& [id, slot] : running) REQUIRE(slot != launch->slot);
+      running.emplace(launch->id, launch->slot);
+      starting_.push_back(launch->id);
+    } else if (const auto* terminate = std::get_if<Terminate>(&action)) {
+      terminated.push_back(terminate->id);
+    } else if (const auto* kill = std::get_if<Kill>(&action)) {
+      killed.push_back(kill->id);
+    } else if (const auto* settle = std::get_if<Settle>(&action)) {
+      settled.push_back(*settle);
+    } else if (const auto* abandon = std::get_if<Abandon>(&action)) {
+      abandoned.push_back(*abandon);
+    } else if (const auto* halt = std::get_if<Halt>(&action)) {
+      halts.push_back(halt->reason);
+    } else if (const auto* wish = std::get_if<WakeAt>(&action)) {
+      wake = wish->at;
+    } else {
+      ++done;
+    }
+    for (const AttemptId& id : std::exchange(starting_, {})) feed(Started{id});
+  }
+
+  Scheduler scheduler_;
+  std::vector<AttemptId> starting_;
+};
+
+inline JobPlan plan(std::uint64_t slices) {
+  JobPlan job;
+  job.todo = IntervalSet::first_n(slices);
+  job.retry.retries = 0;
+  return job;
+}
+
+inline Ending ending_with(Outcome outcome, int exit_code) {
+  Ending ending;
+  ending.outcome = outcome;
+  ending.exit_code = exit_code;
+  return ending;
+}
+
+}  // namespace runner::core
