@@ -23,7 +23,7 @@ class Random {
   double uniform(double least, double most) { return least + (most - least) * uniform(); }
 
  private:
-  std::uint64_t state_[4];
+  std::uint64_t state_[4] = {};
 };
 
 /// Hierarchical clumps after Soneira & Peebles (1978, AJ 83, 845), here discs on the sphere: 2 discs in a disc, each

@@ -71,7 +71,8 @@ class PointGrid {
  private:
   [[nodiscard]] int cell(double coordinate) const;
   [[nodiscard]] std::size_t cell_index(int x, int y, int z) const {
-    return static_cast<std::size_t>((x * side_ + y) * side_ + z);
+    const auto side = static_cast<std::size_t>(side_);
+    return (static_cast<std::size_t>(x) * side + static_cast<std::size_t>(y)) * side + static_cast<std::size_t>(z);
   }
 
   int side_ = 1;
