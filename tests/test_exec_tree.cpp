@@ -107,10 +107,10 @@ TEST_CASE("only the tree of the attempt that is meant is ended") {
   t.executor->signal(t.id(0), How::kill);
   t.run_until_finished(1);
   CHECK_FALSE(is_gone(t.pids.at(1)));
-  CHECK_FALSE(is_gone(t.written_pids("other").front()));
+  CHECK_FALSE(is_gone(t.written_pids("other").at(0)));
   t.executor->signal(t.id(1), How::kill);
   t.run_until_finished(2);
-  CHECK(is_gone(t.written_pids("other").front()));
+  CHECK(is_gone(t.written_pids("other").at(0)));
 }
 
 TEST_CASE("a tree that forks as fast as it can is ended") {
@@ -126,14 +126,11 @@ TEST_CASE("a tree that forks as fast as it can is ended") {
 
 TEST_CASE("survivors of an attempt of an earlier runner are ended when it is adopted") {
   Local t;
-  t.shell(
-      0,
-      "(env -i " +
-          std::string(
-              "PATH=\"$PATH\" RUNNER_COOKIE=tree-test.0.9.1 setsid -f sh -c 'echo $$ > survivor; exec sleep 1000')"));
+  t.shell(0,
+          "env -i PATH=\"$PATH\" RUNNER_COOKIE=tree-test.0.9.1 setsid -f sh -c 'echo $$ > survivor; exec sleep 1000'; "
+          "while [ ! -s survivor ]; do sleep 0.01; done");
   t.run_until_finished(1);
-  t.run_until([&] { return !t.written_pids("survivor").empty(); });
-  const int survivor = t.written_pids("survivor").front();
+  const int survivor = t.written_pids("survivor").at(0);
   CHECK_FALSE(is_gone(survivor));
   core::AttemptRecord record;
   record.id = {0, 9, 1};
