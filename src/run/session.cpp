@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 
 #include "util/text.hpp"
@@ -171,12 +172,16 @@ class History {
   core::JobPlan& plan_;
 };
 
+Refusal no_run(const core::Spec& spec) {
+  return refuse("there is no run of " + spec.path + " to resume; start one: runner " + util::shell_quote(spec.path));
+}
+
 /// Finds the run to take up, or says why it cannot be.
 std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& request, store::Reader& reader) {
   const std::string spec_arg = util::shell_quote(request.spec->path);
   auto found = reader.find_run(std::nullopt);
   if (!found) return refuse(found.error().message, Refusal::Why::record);
-  if (!*found) return refuse("there is no run of " + request.spec->path + " to resume; start one: runner " + spec_arg);
+  if (!*found) return no_run(*request.spec);
   store::StoredRun stored = std::move(**found);
   if (stored.jobs.size() != request.spec->jobs.size()) {
     return refuse("the jobs of " + request.spec->path + " changed since run " + stored.info.id +
@@ -241,10 +246,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
 std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   const core::Spec& spec = *request.spec;
   store::StateDir dir(spec.state_dir);
-  if (request.resume && !dir.exists()) {
-    return refuse("there is no run of " + spec.path + " to resume (no " + dir.path() + "); start one: runner " +
-                  util::shell_quote(spec.path));
-  }
+  if (request.resume && !dir.exists()) return no_run(spec);
   if (auto created = dir.create(); !created) return refuse(created.error().message, Refusal::Why::record);
   auto locked = dir.lock();
   if (!locked) return refuse(locked.error().message, Refusal::Why::record);
@@ -266,6 +268,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   }
 
   auto reader = store::Reader::open(session.state_dir.database());
+  if (!reader && reader.error().errno_value == ENOENT) return no_run(spec);
   if (!reader) return refuse(reader.error().message, Refusal::Why::record);
   auto chosen = run_to_resume(request, **reader);
   if (auto* refusal = std::get_if<Refusal>(&chosen)) return *refusal;

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
+
 namespace runner::store {
 
 namespace {
@@ -110,7 +112,7 @@ util::Result<void> create_or_check_schema(Database& database) {
 util::Result<void> check_schema(Database& database) {
   const auto empty = is_empty(database);
   if (!empty) return empty.error();
-  if (*empty) return util::Error{database.path() + ": no run is recorded in it yet"};
+  if (*empty) return util::Error{database.path() + ": no run is recorded in it yet", ENOENT};
   const auto has_meta = database.query_text("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
   if (!has_meta) return has_meta.error();
   const util::Error foreign{database.path() + ": not a record of runner's: move it away and start anew"};

@@ -105,7 +105,8 @@ struct StoredRun {
 
 class Reader {
  public:
-  /// Read-only. An error when there is no database, or its schema is not the one this program knows.
+  /// Read-only. An error when there is no database or nothing in it yet (ENOENT: its maker was killed at once), or its
+  /// schema is not the one this program knows.
   static util::Result<std::unique_ptr<Reader>> open(const std::string& path);
   virtual ~Reader() = default;
 

@@ -1,0 +1,61 @@
+"""What the fault tests share: the compiled slice, its marks, a look at processes."""
+import atexit
+import collections
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "cli"))
+
+from support import RunnerTest, wait_for  # noqa: E402
+
+
+def compile_slice():
+    """Compiles slice.c into a directory that is removed at the end of the process; returns the program's path."""
+    directory = tempfile.mkdtemp(prefix="runner-slice-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    program = f"{directory}/slice"
+    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-static", "-o", program, HERE / "slice.c"],
+                   check=True)
+    return program
+
+
+Mark = collections.namedtuple("Mark", "what key attempt pid")
+
+
+def read_marks(path):
+    """What the slices themselves wrote, in the order of writing."""
+    if not path.exists():
+        return []
+    fields = (line.split() for line in path.read_text().splitlines())
+    return [Mark(what, int(key), int(attempt), int(pid)) for what, key, attempt, pid in fields]
+
+
+def processes_in(directory):
+    """The pids whose working directory is `directory`: runner and everything it started there. Zombies have none."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if os.readlink(f"/proc/{entry}/cwd") == str(directory):
+                    found.append(int(entry))
+            except OSError:
+                pass  # gone meanwhile
+    return found
+
+
+class FaultTest(RunnerTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.slice = compile_slice()
+
+    def marks(self):
+        return read_marks(self.dir / "marks")
+
+    def wait_until_nothing_runs(self):
+        wait_for(lambda: not processes_in(self.dir), "runner's processes are gone")

@@ -1,0 +1,105 @@
+/* The slices of the fault tests: a small static program, so that ten thousand of them start in seconds.
+ *
+ *   slice MARKS KEY [ACTION]...
+ *
+ * Appends "S KEY ATTEMPT PID" to the file MARKS before anything else and "E KEY ATTEMPT PID" when it has done its work,
+ * each with one write(2) to a file opened O_APPEND: whole lines, whoever else writes. Then it does what it is told:
+ *
+ *   sleep=MS      linger                          exit=N       exit with code N
+ *   signal=N      send itself signal N            write=BYTES  write so much to stdout; code 74 if that fails
+ *   say=TEXT      write TEXT and a newline        wait=FILE    linger until FILE is there
+ *   fail=N        exit with code 75 in attempts 1 to N
+ *   deaf          ignore SIGTERM                  catch=N      exit with code N at SIGTERM
+ *   orphan=MS     leave a grandchild in a session of its own that lingers and then writes "O KEY ATTEMPT PID"
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *marks, *key, *attempt;
+static int code_at_term;
+
+static void mark(const char* what) {
+  char line[256];
+  int n = snprintf(line, sizeof line, "%s %s %s %d\n", what, key, attempt, (int)getpid());
+  int fd = open(marks, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0 || write(fd, line, (size_t)n) != n) _exit(99);
+  close(fd);
+}
+
+static void linger(long ms) {
+  struct timespec left = {ms / 1000, ms % 1000 * 1000000};
+  while (nanosleep(&left, &left) != 0) {}
+}
+
+static void put(unsigned long long bytes) {
+  static char block[1 << 16];
+  memset(block, 'x', sizeof block);
+  while (bytes > 0) {
+    ssize_t n = write(1, block, bytes < sizeof block ? (size_t)bytes : sizeof block);
+    if (n <= 0) _exit(74);
+    bytes -= (unsigned long long)n;
+  }
+}
+
+static void leave_orphan(long ms) {
+  if (fork() != 0) return;
+  setsid();
+  linger(ms);
+  mark("O");
+  _exit(0);
+}
+
+static void on_term(int signal) {
+  (void)signal;
+  _exit(code_at_term);
+}
+
+static void act(const char* action) {
+  const char* value = strchr(action, '=');
+  long number = value ? atol(value + 1) : 0;
+  size_t length = value ? (size_t)(value - action) : strlen(action);
+#define IS(name) (length == sizeof name - 1 && memcmp(action, name, length) == 0)
+  if (IS("sleep")) {
+    linger(number);
+  } else if (IS("exit")) {
+    _exit((int)number);
+  } else if (IS("signal")) {
+    kill(getpid(), (int)number);
+  } else if (IS("write")) {
+    put((unsigned long long)number);
+  } else if (IS("say")) {
+    dprintf(1, "%s\n", value + 1);
+  } else if (IS("wait")) {
+    while (access(value + 1, F_OK) != 0) linger(5);
+  } else if (IS("fail")) {
+    if (atol(attempt) <= number) _exit(75);
+  } else if (IS("deaf")) {
+    signal(SIGTERM, SIG_IGN);
+  } else if (IS("catch")) {
+    code_at_term = (int)number;
+    signal(SIGTERM, on_term);
+  } else if (IS("orphan")) {
+    leave_orphan(number);
+  } else {
+    _exit(98);
+  }
+}
+
+int main(int argc, char** argv) {
+  const struct rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  attempt = getenv("RUNNER_ATTEMPT");
+  if (argc < 3 || attempt == NULL) return 97;
+  marks = argv[1];
+  key = argv[2];
+  mark("S");
+  for (int i = 3; i < argc; ++i) act(argv[i]);
+  mark("E");
+  return 0;
+}
