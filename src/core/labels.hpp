@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace runner::core {
@@ -45,29 +44,31 @@ enum class KeyStyle : std::uint8_t {
 class Labels {
  public:
   Labels() = default;
-  explicit Labels(const Column& column);  ///< at most 2^32 labels
+  explicit Labels(const Column& column);  ///< throws std::length_error at 2^32-1 labels
 
   // The column must be the one the labels were made of.
   [[nodiscard]] std::string key(const Column& column, std::uint64_t index) const;
-  /// The inverse of key(). O(log n).
+  /// The inverse of key(). O(1), with repeated labels O(log n).
   [[nodiscard]] std::optional<std::uint64_t> find(const Column& column, std::string_view key) const;
   [[nodiscard]] KeyStyle style() const { return style_; }
 
  private:
   using Index = std::uint32_t;
+  static constexpr Index kNone = UINT32_MAX;
   struct Repeat {
     Index index;
+    Index first;           ///< where the label occurs for the first time
     std::uint32_t number;  ///< 2, 3, ...
   };
-  using Iterator = std::vector<Index>::const_iterator;
 
-  [[nodiscard]] std::pair<Iterator, Iterator> equal_range(const Column& column, std::string_view label) const;
-  /// 1 where the label occurs for the first time.
-  [[nodiscard]] std::uint32_t number_of(Index index) const;
+  [[nodiscard]] std::size_t slot_of(const Column& column, std::string_view label) const;
+  [[nodiscard]] Index first_of(const Column& column, std::string_view label) const;
+  [[nodiscard]] const Repeat* repeat_at(Index index) const;
   void number_repeats(const Column& column);
 
-  std::vector<Index> by_label_;  ///< indices in order of label, then of index
-  std::vector<Repeat> repeats_;  ///< in order of index; only where a label occurs again
+  std::vector<Index> slots_;             ///< a hash table of first occurrences: open addressing, linear probing
+  std::vector<Repeat> repeats_;          ///< in order of index
+  std::vector<Index> repeats_by_first_;  ///< places in repeats_ in order of first, then of number
   KeyStyle style_ = KeyStyle::words;
 };
 

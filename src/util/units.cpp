@@ -53,9 +53,9 @@ std::optional<Decimal> take_decimal(std::string_view& text) {
       has_point = true;
       continue;
     }
+    if (++digits > kMaxDigits) return std::nullopt;
     number.digits = number.digits * 10 + (text[i] - '0');
     if (has_point) ++number.decimals;
-    if (++digits > kMaxDigits) return std::nullopt;
   }
   if (i == 0 || text[0] == '.' || text[i - 1] == '.') return std::nullopt;
   text.remove_prefix(i);
