@@ -1,9 +1,10 @@
 /* The slices of the fault tests: a small static program, so that ten thousand of them start in seconds.
  *
- *   slice MARKS KEY [ACTION]...
+ *   slice MARKS KEY [ACTIONS]...
  *
  * Appends "S KEY ATTEMPT PID" to the file MARKS before anything else and "E KEY ATTEMPT PID" when it has done its work,
- * each with one write(2) to a file opened O_APPEND: whole lines, whoever else writes. Then it does what it is told:
+ * each with one write(2) to a file opened O_APPEND: whole lines, whoever else writes. Between them it does what it is
+ * told; ACTIONS are any number, with blanks between:
  *
  *   sleep=MS      linger                          exit=N       exit with code N
  *   signal=N      send itself signal N            write=BYTES  write so much to stdout; code 74 if that fails
@@ -99,7 +100,9 @@ int main(int argc, char** argv) {
   marks = argv[1];
   key = argv[2];
   mark("S");
-  for (int i = 3; i < argc; ++i) act(argv[i]);
+  for (int i = 3; i < argc; ++i) {
+    for (char* action = strtok(argv[i], " "); action != NULL; action = strtok(NULL, " ")) act(action);
+  }
   mark("E");
   return 0;
 }
