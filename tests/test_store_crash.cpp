@@ -85,11 +85,13 @@ struct Counts {
 Counts count_rows(const std::string& path) {
   auto reader = open_reader(path);
   Counts counts;
+  int gaps = 0;
   for (const auto& record : last_attempts(*reader, a_run().id)) {
-    REQUIRE(record.id.slice == counts.claims);  // no gap
+    gaps += record.id.slice != counts.claims ? 1 : 0;
     ++counts.claims;
     counts.ends += record.ending ? 1 : 0;
   }
+  CHECK(gaps == 0);
   return counts;
 }
 
@@ -177,12 +179,12 @@ TEST_CASE("a reader beside a live writer sees whole records that only grow, with
     REQUIRE(child >= 0);
     if (child == 0) {
       write_for_ever(dir / "state.db", pipe->write.get(),
-                     {.min_commit_gap = std::chrono::milliseconds(1), .rollback_journal = rollback_journal});
+                     {.min_commit_gap = std::chrono::milliseconds(5), .rollback_journal = rollback_journal});
     }
     pipe->write.reset();
     Counts before;
     Sequence acknowledged = 0;
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < 15; ++i) {
       REQUIRE(::read(pipe->read.get(), &acknowledged, sizeof acknowledged) == sizeof acknowledged);
       const Counts now = count_rows(dir / "state.db");
       CHECK(now.claims >= before.claims);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include "store/sqlite.hpp"
 #include "store_support.hpp"
 
 using namespace runner;
@@ -103,7 +104,7 @@ TEST_CASE("an attempt is followed from its claim to its end") {
 TEST_CASE("every outcome, exit code and signal comes back, in one batch or in several") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
+  auto writer = open_writer(dir / "state.db", listener, {.min_commit_gap = std::chrono::milliseconds(0)});
   REQUIRE(writer->begin_run(a_run()).ok());
   std::vector<core::Ending> endings;
   for (const core::Outcome outcome : core::kOutcomes) endings.push_back(an_ending(outcome));
@@ -254,4 +255,34 @@ TEST_CASE("what is queued when the writer goes is on disk afterwards") {
   CHECK(listener.acknowledged() == 5000);
   auto reader = open_reader(dir / "state.db");
   CHECK(last_attempts(*reader, a_run().id).size() == 5000);
+}
+
+TEST_CASE("the views tell slices, failures and the job log by the run's id and the job's name") {
+  const TemporaryDirectory dir;
+  Listener listener;
+  {
+    auto writer = open_writer(dir / "state.db", listener);
+    REQUIRE(writer->begin_run(a_run("r")).ok());
+    core::Ending failed = an_ending(core::Outcome::failed);
+    failed.exit_code = 3;
+    writer->claim({0, 0, 1}, "a");
+    writer->ended({0, 0, 1}, failed);
+    writer->claim({0, 0, 2}, "a");
+    writer->ended({0, 0, 2}, an_ending());
+    writer->claim({0, 1, 1}, "b");
+    writer->ended({0, 1, 1}, failed);
+    writer->claim({0, 2, 1}, "c");
+  }
+  auto database = Database::open(dir / "state.db", Access::read_only);
+  REQUIRE(database.ok());
+  const auto first = [&](const char* sql) {
+    const auto text = database->query_text(sql);
+    REQUIRE_MESSAGE(text.ok(), sql);
+    return text->value_or("no row");
+  };
+  CHECK(first("SELECT group_concat(run || ' ' || job || ' ' || key || ' ' || state || ' ' || attempts) "
+              "FROM slice_state") == "r correlate a completed 2,r correlate b terminated 1,r correlate c ready 1");
+  CHECK(first("SELECT group_concat(key || ' ' || outcome || ' ' || exit_code) FROM failure") == "b failed 3");
+  CHECK(first("SELECT count(*) || ' ' || sum(Exitval) || ' ' || min(Seq) || ' ' || max(Starttime) FROM joblog") ==
+        "3 6 1 1700000001.25");
 }
