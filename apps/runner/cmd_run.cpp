@@ -192,8 +192,11 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     return kRecordFailed;
   }
   prune(spec, session, **writer, loop);
-  auto executor =
-      exec::make_executor("local", io, loop, {.run_dir = run_dir, .run_id = session.run.id, .tap = face.tap()});
+  exec::ExecutorOptions executor_options;
+  executor_options.run_dir = run_dir;
+  executor_options.run_id = session.run.id;
+  executor_options.tap = face.tap();
+  auto executor = exec::make_executor("local", io, loop, executor_options);
   if (!executor) {
     complain(executor.error().message);
     return kUsage;
