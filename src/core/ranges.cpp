@@ -1,6 +1,7 @@
 #include "core/ranges.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <numeric>
 #include <utility>
 
@@ -39,6 +40,7 @@ Wide inverse(Wide a, Wide m) {
 /// The positions in `range` whose numbers are in `wanted` too: the i with first + i*step = wanted.first modulo
 /// wanted.step, within the bounds of both.
 std::optional<Positions> common(const IntRange& range, const IntRange& wanted) {
+  assert(range.step > 0 && wanted.step > 0);
   const Wide low = std::max(range.first, wanted.first);
   const Wide high = std::min(range.last, wanted.last);
   if (low > high) return std::nullopt;

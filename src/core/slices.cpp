@@ -186,8 +186,8 @@ SliceList SliceList::matrix(std::vector<std::pair<std::string, SliceSource>> axe
   SliceList list;
   std::vector<std::uint64_t> sizes;
   list.axes_.reserve(axes.size());
-  for (auto& [name, source] : axes) {
-    list.axes_.emplace_back(std::move(name), std::move(source));
+  for (auto& axis : axes) {
+    list.axes_.emplace_back(std::move(axis.first), std::move(axis.second));
     sizes.push_back(list.axes_.back().size);
   }
   const auto size = matrix_size(sizes);

@@ -174,7 +174,7 @@ std::string format_duration_short(Duration d) {
     return print(format, static_cast<long long>(small_units / per_large), static_cast<int>(small_units % per_large));
   };
   if (const auto s = rounded(kSecond); s < 3600) return pair(s, 60, "%lldm%02ds");
-  if (const auto m = rounded(kMinute); m < 24 * 60) return pair(m, 60, "%lldh%02dm");
+  if (const auto m = rounded(kMinute); m < std::int64_t{24} * 60) return pair(m, 60, "%lldh%02dm");
   return pair(rounded(kHour), 24, "%lldd%02dh");
 }
 
