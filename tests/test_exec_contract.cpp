@@ -2,10 +2,10 @@
 #include <signal.h>
 
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <chrono>
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -54,19 +54,16 @@ struct Contract : Harness {
       executor = std::make_unique<FakeExecutor>(
           *this, [this](std::function<void()> f) { boost::asio::post(io, std::move(f)); }, &play, tap);
     } else {
-      make_local({run_dir.path, "contract", tap, kind == Kind::local_sigchld});
+      make_local({run_dir.path, "contract", tap, kind == Kind::local_sigchld, ""});
     }
   }
 };
 
-const std::vector<std::pair<const char*, Kind>> kKinds = {
-    {"fake", Kind::fake}, {"local, pidfd", Kind::local_pidfd}, {"local, SIGCHLD", Kind::local_sigchld}};
-
 /// Runs the case for every executor.
 template <class Case>
 void for_each_executor(Case body) {
-  for (const auto& [name, kind] : kKinds) {
-    CAPTURE(name);
+  for (const Kind kind : {Kind::fake, Kind::local_pidfd, Kind::local_sigchld}) {
+    CAPTURE(static_cast<int>(kind));
     body(kind);
   }
 }

@@ -13,7 +13,7 @@ namespace runner::exec {
 namespace {
 
 struct Local : test::Harness {
-  explicit Local(core::OutputTap* tap = nullptr) { make_local({run_dir.path, "files-test", tap, false}); }
+  explicit Local(core::OutputTap* tap = nullptr) { make_local({run_dir.path, "files-test", tap, false, ""}); }
 };
 
 std::vector<std::string> files_below(const std::string& dir) {

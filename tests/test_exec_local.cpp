@@ -17,7 +17,7 @@ namespace runner::exec {
 namespace {
 
 struct Local : test::Harness {
-  explicit Local(bool force_sigchld = false) { make_local({run_dir.path, "local-test", nullptr, force_sigchld}); }
+  explicit Local(bool force_sigchld = false) { make_local({run_dir.path, "local-test", nullptr, force_sigchld, ""}); }
 };
 
 std::size_t open_descriptors() {
@@ -294,9 +294,34 @@ TEST_CASE("an executor that goes takes its children with it") {
   CHECK_FALSE(has_children());
 }
 
+TEST_CASE("SIGKILL by the OOM killer is told from SIGKILL by anybody else") {
+  test::Harness t;
+  const std::string counter = t.path("memory.events");
+  std::ofstream(counter) << "oom_kill 7\n";
+  t.make_local({t.run_dir.path, "local-test", nullptr, false, counter});
+  const auto ending_of = [&](std::uint64_t slice, const std::string& command) {
+    t.shell(slice, command);
+    t.run_until_finished(slice + 1);
+    return t.endings.at(slice);
+  };
+  // The kernel counts before it kills; here the slice does so itself.
+  const std::string count = "echo oom_kill $(($(cut -d' ' -f2 memory.events) + 1)) > memory.events; ";
+  CHECK(ending_of(0, "kill -9 $$").outcome == core::Outcome::killed);
+  CHECK(ending_of(1, count + "kill -9 $$").outcome == core::Outcome::out_of_memory);
+  CHECK(ending_of(2, "kill -9 $$").outcome == core::Outcome::killed);
+  CHECK(ending_of(3, count + "kill -11 $$").outcome == core::Outcome::killed);
+  CHECK(ending_of(4, "exit 137").detail == "the kernel's OOM killer ended one of its processes");
+  CHECK(ending_of(5, "kill -9 $$").outcome == core::Outcome::killed);
+  t.shell(6, count + ": > counted; sleep 1000");
+  t.run_until([&] { return t.exists("counted"); });
+  t.executor->signal(t.id(6), How::kill);
+  t.run_until_finished(7);
+  CHECK(t.endings.at(6).outcome == core::Outcome::killed);  // that one was ours
+}
+
 TEST_CASE("there is no executor of another name, and the error lists those there are") {
   test::Harness t;
-  const auto made = make_executor("slurm", t.io, t, {t.run_dir.path, "x"});
+  const auto made = make_executor("slurm", t.io, t, {t.run_dir.path, "x", nullptr, false, ""});
   REQUIRE_FALSE(made.ok());
   CHECK(made.error().message == "no executor 'slurm'; there are: local");
 }
