@@ -6,6 +6,7 @@
 #include "commands.hpp"
 #include "common.hpp"
 #include "exit_codes.hpp"
+#include "proc/child.hpp"
 
 int main(int argc, char** argv) {
   using namespace runner::app;
@@ -14,12 +15,13 @@ int main(int argc, char** argv) {
     int operator()(const StatusCommand& command) const { return status(command); }
     int operator()(const LogsCommand& command) const { return logs(command); }
     int operator()(const CheckCommand& command) const { return check(command); }
-    int operator()(const Help& help) const { return print(help.text) ? kSucceeded : kRecordFailed; }
+    int operator()(const Help& help) const { return print(help.text) && flush_stdout() ? kSucceeded : kRecordFailed; }
     int operator()(const UsageError& error) const {
       complain(error.message);
       return kUsage;
     }
   };
+  runner::proc::open_standard_descriptors();  // else files of ours would be 0, 1 and 2, and written to as such
   try {
     return std::visit(Dispatch{}, parse_command_line({argv + (argc > 0 ? 1 : 0), argv + argc}));
   } catch (const std::exception& error) {
