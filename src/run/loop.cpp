@@ -26,11 +26,20 @@ core::State state_after(const core::Ending& ending) {
   return ending.outcome == core::Outcome::succeeded ? core::State::completed : core::State::terminated;
 }
 
+/// What was ignored when we began stays so: nohup's SIGHUP, the SIGINT of a background job.
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 }  // namespace
 
 struct Loop::Asio {
-  explicit Asio(boost::asio::io_context& context)
-      : io(context), signals(context, SIGINT, SIGTERM, SIGHUP), wake(context), tick(context) {}
+  explicit Asio(boost::asio::io_context& context) : io(context), signals(context), wake(context), tick(context) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      if (!is_ignored(signal)) signals.add(signal);
+    }
+  }
 
   boost::asio::io_context& io;
   boost::asio::signal_set signals;
