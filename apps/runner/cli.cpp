@@ -54,7 +54,7 @@ po::options_description options_of(Verb verb) {
     add("dry-run,n", po::bool_switch(), "print the exact commands on stdout, start nothing");
     add("accept-changes", po::bool_switch(), "with --resume: go on although the spec changed; slices match by key");
     add("slices", po::value<std::string>(), "only these: 3,7-9 as `runner status` prints them");
-    add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group or line");
+    add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group, line or none");
   }
   if (runs || verb == Verb::check) {
     add("n-procs,j", po::value<std::string>(), "slices at a time: a number, auto or 50%");
@@ -160,13 +160,16 @@ Command run_command(Common common, const Values& values, bool resume) {
   command.accept_changes = has(values, "accept-changes");
   command.dry_run = has(values, "dry-run");
   command.slices = text_of(values, "slices");
-  const std::string print = text_of(values, "print").value_or("none");
-  if (print == "group") {
-    command.print = Print::group;
-  } else if (print == "line") {
-    command.print = Print::line;
-  } else if (print != "none") {
-    return mistake("--print is group or line, not '" + util::escape_for_display(print) + "'");
+  if (const auto print = text_of(values, "print")) {
+    if (*print == "group") {
+      command.print = core::Print::group;
+    } else if (*print == "line") {
+      command.print = core::Print::line;
+    } else if (*print == "none") {
+      command.print = core::Print::none;
+    } else {
+      return mistake("--print is group, line or none, not '" + util::escape_for_display(*print) + "'");
+    }
   }
   if (command.accept_changes && !command.resume) return mistake("--accept-changes goes with --resume");
   return command;

@@ -21,15 +21,13 @@ struct Common {
   int verbosity = 0;  ///< -1 with -q, 1 with -v, 2 with -vv
 };
 
-enum class Print : std::uint8_t { none, group, line };
-
 struct RunCommand {
   Common common;
   bool resume = false;
   bool accept_changes = false;
   bool dry_run = false;
   std::optional<std::string> slices;
-  Print print = Print::none;
+  std::optional<core::Print> print;  ///< unset: as the spec has it
 };
 
 struct StatusCommand {

@@ -71,10 +71,10 @@ report::Verbosity verbosity_of(int level) {
   return level == 0 ? report::Verbosity::normal : report::Verbosity::verbose;
 }
 
-report::Terminal terminal_for(const RunCommand& command) {
+report::Terminal terminal_for(const RunCommand& command, core::Print print) {
   report::Terminal terminal = report::detect_terminal(STDERR_FILENO, command.common.color);
   // A line that is drawn over does not go with the slices' output scrolling by.
-  if (command.print != Print::none && ::isatty(STDOUT_FILENO) == 1) terminal.live = false;
+  if (print != core::Print::none && ::isatty(STDOUT_FILENO) == 1) terminal.live = false;
   return terminal;
 }
 
@@ -84,14 +84,16 @@ class Face {
   Face(boost::asio::io_context& io, const RunCommand& command, const core::Spec& spec, const run::Session& session,
        unsigned slots)
       : out_(io, STDOUT_FILENO, events()),
-        console_(
-            err(io),
-            {.labels = labels_of(&spec),
-             .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
-             .resume_command = resume_command(command.common, spec.path)},
-            {.verbosity = verbosity_of(command.common.verbosity), .terminal = terminal_for(command), .slots = slots}) {
-    if (command.print == Print::none) return;
-    auto printer = report::make_printer(command.print == Print::group ? "group" : "line",
+        console_(err(io),
+                 {.labels = labels_of(&spec),
+                  .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
+                  .resume_command = resume_command(command.common, spec.path)},
+                 {.verbosity = verbosity_of(command.common.verbosity),
+                  .terminal = terminal_for(command, command.print.value_or(spec.print)),
+                  .slots = slots}) {
+    const core::Print print = command.print.value_or(spec.print);
+    if (print == core::Print::none) return;
+    auto printer = report::make_printer(print == core::Print::group ? "group" : "line",
                                         {.out = &out_,
                                          .err = &err(io),
                                          .spool_dir = session.state_dir.run_dir(session.run.id),
@@ -223,6 +225,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
 
 int run(const RunCommand& command) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end the run; slices get the default back
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is a full disk to us, not a reason to die
   auto spec = load_spec(command.common);
   if (!spec) return kUsage;
   std::vector<std::pair<std::string, std::string>> settings = command.common.overrides.set;

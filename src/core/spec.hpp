@@ -71,6 +71,9 @@ struct LogSpec {
   std::uint32_t max_files = 5;
 };
 
+/// Where the slices' own output goes besides their logs.
+enum class Print : std::uint8_t { none, group, line };
+
 struct Spec {
   std::string path;      ///< absolute path of the file
   std::string spec_dir;  ///< its directory; relative paths in the spec start here
@@ -80,6 +83,7 @@ struct Spec {
   std::string state_dir;  ///< absolute; default <spec_dir>/.runner/<name>
   std::uint32_t keep_runs = 30;
   LogSpec log;
+  Print print = Print::none;
   std::vector<JobSpec> jobs;  ///< one for now
 };
 

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxSpecBytes = 16U << 20U;
 constexpr std::int64_t kMaxProcs = 100'000;
 constexpr std::int64_t kMaxPercent = 1'000;
-const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "critical", "off"};
-const std::vector<std::string> kRunKeys = {"name", "n_procs", "state_dir", "keep_runs", "log"};
+const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
+const std::vector<std::string> kRunKeys = {"name", "n_procs", "state_dir", "keep_runs", "log", "print"};
 
 /// `8`, `auto`, `50%`; an error says what is wanted.
 util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
@@ -115,6 +115,11 @@ void read_run(const Node& root, core::Spec& spec, Reader& reader) {
     }
   }
   if (const Node* node = root.find("log")) read_log(*node, spec, reader);
+  if (const Node* node = root.find("print")) {
+    if (const auto word = reader.word(*node, "print", {"none", "group", "line"})) {
+      spec.print = *word == "group" ? core::Print::group : *word == "line" ? core::Print::line : core::Print::none;
+    }
+  }
 }
 
 void apply_overrides(const Overrides& overrides, core::Spec& spec, Problems& problems) {
