@@ -67,8 +67,9 @@ class RunnerTest(unittest.TestCase):
         """Starts `runner args...` and returns the Popen; killed at the end of the test if it still runs."""
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
+        more.setdefault("text", True)
         process = subprocess.Popen([RUNNER, *map(str, args)], cwd=self.dir, stdin=subprocess.DEVNULL,
-                                   env=self.environment(env), text=True, **more)
+                                   env=self.environment(env), **more)
         self.addCleanup(self._end, process)
         return process
 
