@@ -9,6 +9,8 @@
 #include <cassert>
 #include <deque>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -84,7 +86,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void launch(LaunchRequest request);
   void signal(const core::AttemptId& id, How how);
   void resume_output();
-  void kill_survivors(const core::AttemptId& id) const;
+  void kill_survivors(const core::AttemptId& id);
   void shut_down();
 
  private:
@@ -117,6 +119,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
   std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
   bool told_of_shortage_ = false;
+  std::optional<std::set<std::string>> survivors_;  ///< cookies of this run that were alive at the first adopt()
   asio::steady_timer retry_timer_;
   asio::steady_timer log_timer_;
   bool polling_logs_ = false;
@@ -382,7 +385,10 @@ bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& t
   return true;
 }
 
-void LocalExecutor::Impl::kill_survivors(const core::AttemptId& id) const {
+/// A crash may leave thousands of attempts in doubt, of which hardly any is alive: one scan tells which.
+void LocalExecutor::Impl::kill_survivors(const core::AttemptId& id) {
+  if (!survivors_) survivors_ = proc::find_cookies(cookie_prefix(options_.run_id));
+  if (!survivors_->contains(cookie_of(options_.run_id, id))) return;
   const std::vector<proc::TreeRoot> roots = {{0, cookie_of(options_.run_id, id)}};
   for (int round = 0; round < 100; ++round) {
     const auto tree = proc::find_trees(roots).front();

@@ -33,8 +33,12 @@ struct Found {
 }  // namespace
 
 std::string cookie_of(const std::string& run_id, const core::AttemptId& id) {
-  return "RUNNER_COOKIE=" + run_id + "." + std::to_string(id.job) + "." + std::to_string(id.slice) + "." +
+  return cookie_prefix(run_id) + std::to_string(id.job) + "." + std::to_string(id.slice) + "." +
          std::to_string(id.number);
+}
+
+std::string cookie_prefix(const std::string& run_id) {
+  return "RUNNER_COOKIE=" + run_id + ".";
 }
 
 struct Starter::Impl {

@@ -15,6 +15,8 @@ namespace runner::exec {
 
 /// "RUNNER_COOKIE=<run>.<job>.<slice>.<attempt>": in the environment of every process of the attempt.
 std::string cookie_of(const std::string& run_id, const core::AttemptId& id);
+/// What the cookies of all attempts of a run begin with.
+std::string cookie_prefix(const std::string& run_id);
 
 class Starter {
  public:

@@ -52,6 +52,12 @@ std::optional<Process> read_process(pid_t pid) {
   return process;
 }
 
+/// "NAME=value", each ended by a NUL; nothing of somebody else's process, or of one that is gone.
+std::string environment_of(pid_t pid) {
+  auto text = util::read_file("/proc/" + std::to_string(pid) + "/environ", kMaxEnvironment);
+  return text ? std::move(*text) : std::string();
+}
+
 std::vector<Process> read_all() {
   std::vector<Process> all;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), &::closedir);
@@ -136,15 +142,13 @@ class Ownership {
   }
 
   int owner_by_cookie(pid_t pid) const {
-    const auto text = util::read_file("/proc/" + std::to_string(pid) + "/environ", kMaxEnvironment);
-    if (!text) return kNone;  // somebody else's process, or gone
+    const std::string text = environment_of(pid);
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       const std::string& cookie = roots_[i].cookie;
       if (cookie.empty()) continue;
-      for (auto at = text->find(cookie); at != std::string::npos; at = text->find(cookie, at + 1)) {
+      for (auto at = text.find(cookie); at != std::string::npos; at = text.find(cookie, at + 1)) {
         const auto end = at + cookie.size();
-        if ((at == 0 || (*text)[at - 1] == '\0') && (end == text->size() || (*text)[end] == '\0'))
-          return static_cast<int>(i);
+        if ((at == 0 || text[at - 1] == '\0') && (end == text.size() || text[end] == '\0')) return static_cast<int>(i);
       }
     }
     return kNone;
@@ -168,6 +172,21 @@ std::vector<std::vector<Process>> find_trees(const std::vector<TreeRoot>& roots)
     if (owner[i] != kNone && all[i].alive) trees[static_cast<std::size_t>(owner[i])].push_back(all[i]);
   }
   return trees;
+}
+
+std::set<std::string> find_cookies(const std::string& prefix) {
+  std::set<std::string> found;
+  for (const Process& process : read_all()) {
+    if (!process.alive) continue;
+    const std::string text = environment_of(process.pid);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+      const std::string_view entry = rest.substr(0, rest.find('\0'));
+      if (entry.starts_with(prefix)) found.emplace(entry);
+      rest.remove_prefix(std::min(rest.size(), entry.size() + 1));
+    }
+  }
+  return found;
 }
 
 void signal_process(const Process& process, int signal) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct TreeRoot {
 
 /// For each root, the processes of its tree that are alive, the root included. Never ourselves.
 [[nodiscard]] std::vector<std::vector<Process>> find_trees(const std::vector<TreeRoot>& roots);
+
+/// The entries of living processes' environments that begin with `prefix` ("NAME=val").
+[[nodiscard]] std::set<std::string> find_cookies(const std::string& prefix);
 
 /// Sends `signal` to a process if that is still the one.
 void signal_process(const Process& process, int signal);
