@@ -64,9 +64,9 @@ class WriterEvents {
 };
 
 struct WriterOptions {
-  util::Duration min_commit_gap = std::chrono::milliseconds(20);
-  util::Duration patience = std::chrono::seconds(30);  ///< how long a full disk is waited for
-  bool rollback_journal = false;                       ///< on local file systems too (shared ones always have it)
+  util::Duration min_commit_gap = std::chrono::milliseconds(20);  ///< under load; longer where commits are slow
+  util::Duration patience = std::chrono::seconds(30);             ///< how long a full disk is waited for
+  bool rollback_journal = false;  ///< on local file systems too (shared ones always have it)
 };
 
 class Writer {

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -22,6 +23,10 @@ namespace {
 using util::Result;
 
 constexpr auto kRetryInterval = std::chrono::milliseconds(200);
+// A commit may take one part in so many of the time, up to a gap that people would notice: what a commit costs differs
+// by a factor of a hundred between a local disk and a busy shared one.
+constexpr int kCommitShare = 32;
+constexpr util::Duration kMaxCommitGap = std::chrono::milliseconds(200);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
 
 /// The writer's thread leaves every signal to the loop's.
@@ -114,7 +119,8 @@ class SqliteWriter final : public Writer {
 
   WriterEvents& events_;
   const WriterOptions options_;
-  util::TimePoint last_commit_{};
+  util::TimePoint last_commit_{};  // when it began
+  util::Duration commit_gap_{};    // from there to the next
 
   std::mutex mutex_;  // what follows
   std::condition_variable wake_;
@@ -199,6 +205,8 @@ void SqliteWriter::work() {
     for (Operation& operation : taken) batch.add(std::move(operation));
     taken.clear();
     if (!commit(batch)) return;
+    const util::Duration affordable = (util::steady_now() - last_commit_) * kCommitShare;
+    commit_gap_ = std::max(options_.min_commit_gap, std::min(affordable, kMaxCommitGap));
     batch.clear();
     events_.committed(through);
     checkpoint();
@@ -213,7 +221,7 @@ bool SqliteWriter::take(std::vector<Operation>& taken, Sequence& through) {
     wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });
     idle_ = false;
   }
-  wake_.wait_until(lock, last_commit_ + options_.min_commit_gap, [&] { return stopping_; });
+  wake_.wait_until(lock, last_commit_ + commit_gap_, [&] { return stopping_; });
   if (queue_.empty() || given_up_) return false;
   taken.swap(queue_);
   through = last_;
