@@ -63,6 +63,7 @@ LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
   await_tick();
   begin();
   asio_->io.run();
+  asio_->signals.clear();  // all is on disk: from here on a signal ends the process
   result_.view = std::move(setup_.view);
   return std::move(result_);
 }
@@ -90,7 +91,7 @@ void Loop::carry_out(const core::Claim& action) {
   attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
   attempt.life.go(core::State::ready);
   last_sequence_ = writer_->claim(action.id, attempt.key);
-  pending_.push_back({last_sequence_, std::nullopt});
+  when_committed(last_sequence_, std::nullopt);
   live_.emplace(action.id, std::move(attempt));
 }
 
@@ -179,7 +180,7 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   event.pid = pid;
   event.slot = attempt.slot;
   event.log = log;
-  pending_.push_back({last_sequence_, std::move(event)});
+  when_committed(last_sequence_, std::move(event));
 }
 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
@@ -275,7 +276,7 @@ void Loop::on_signal(int signal) {
 void Loop::await_tick() {
   asio_->tick.expires_after(kTickPeriod);
   asio_->tick.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+    if (error || over_) return;
     for (auto* observer : setup_.observers) observer->on_tick(setup_.view, util::steady_now());
     await_tick();
   });
@@ -294,6 +295,7 @@ void Loop::finish_if_over() {
   asio_->signals.cancel();
   asio_->tick.cancel();
   for (auto* observer : setup_.observers) observer->on_end(setup_.view);
+  asio_->io.stop();
 }
 
 // ---- telling
@@ -311,7 +313,7 @@ void Loop::move_run(core::State state, const std::string& reason) {
   const auto tell_run = [&] {
     event.kind = core::SystemKind::run;
     event.name = setup_.spec->name;
-    pending_.push_back({last_sequence_, event});
+    when_committed(last_sequence_, event);
   };
   if (!ending) tell_run();
   // The one job of a simple spec is the run by another name.
@@ -320,7 +322,7 @@ void Loop::move_run(core::State state, const std::string& reason) {
     event.kind = core::SystemKind::job;
     event.id.job = j;
     event.name = setup_.view.jobs[j].name();
-    pending_.push_back({last_sequence_, event});
+    when_committed(last_sequence_, event);
   }
   if (ending) tell_run();
 }
@@ -337,7 +339,12 @@ void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, c
   event.slot = attempt.slot;
   event.ending = ending;
   event.retry_in = retry_in;
-  pending_.push_back({sequence, std::move(event)});
+  when_committed(sequence, std::move(event));
+}
+
+/// Without a record nothing is committed any more, and nothing more is told.
+void Loop::when_committed(store::Sequence sequence, std::optional<core::Event> event) {
+  if (result_.record_failed.empty()) pending_.push_back({sequence, std::move(event)});
 }
 
 void Loop::publish(const core::Event& event) {

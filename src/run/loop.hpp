@@ -51,7 +51,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// `writer` and `executor` were made with this loop as their events. Returns when the run is over.
+  /// `writer` and `executor` were made with this loop as their events. Returns when the run is over; observers' output
+  /// may still be under way then, and the io_context is stopped.
   LoopResult run(store::Writer& writer, exec::Executor& executor);
   /// Something a user should know; shown by every observer and logged.
   void notice(const std::string& message);
@@ -101,6 +102,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
                     std::optional<util::Duration> retry_in, store::Sequence sequence);
   void move_run(core::State state, const std::string& reason = {});
+  void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
   [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;

@@ -1,0 +1,105 @@
+// The loop with a writer and an executor that are fakes: what happens when the record cannot be kept.
+#include <doctest/doctest.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include "fakes/fake_executor.hpp"
+#include "log/logger.hpp"
+#include "run/loop.hpp"
+
+namespace runner::run {
+namespace {
+
+/// Commits everything at once, until it breaks for good.
+class FragileWriter final : public store::Writer {
+ public:
+  explicit FragileWriter(store::WriterEvents& events) : events_(events) {}
+
+  void break_down() {
+    broken_ = true;
+    events_.trouble("the disk is gone", false);
+  }
+
+  util::Result<void> begin_run(const store::NewRun&) override { return {}; }
+  util::Result<void> resume_run(const store::NewRun&, const std::vector<core::AttemptId>&,
+                                const std::vector<store::Remap>&) override {
+    return {};
+  }
+  util::Result<void> remove_runs(const std::vector<std::string>&) override { return {}; }
+  store::Sequence claim(const core::AttemptId&, std::string) override { return push(); }
+  store::Sequence unclaim(const core::AttemptId&) override { return push(); }
+  store::Sequence started(const core::AttemptId&, util::WallTime, int, std::string) override {
+    const auto sequence = push();
+    if (++started_ == breaks_after_starts) break_down();
+    return sequence;
+  }
+  store::Sequence ended(const core::AttemptId&, core::Ending) override { return push(); }
+  store::Sequence run_state(core::State, util::WallTime, std::string) override { return push(); }
+
+  int breaks_after_starts = 0;
+
+ private:
+  store::Sequence push() {
+    if (broken_) return last_;
+    events_.committed(++last_);
+    return last_;
+  }
+
+  store::WriterEvents& events_;
+  store::Sequence last_ = 0;
+  int started_ = 0;
+  bool broken_ = false;
+};
+
+struct EndOfRun final : report::Observer {
+  void on_event(const core::Event& event, const core::RunView&) override { ended += event.ending ? 1 : 0; }
+  void on_tick(const core::RunView&, util::TimePoint) override {}
+  void on_notice(const std::string&) override {}
+  void on_end(const core::RunView&) override { ++ends; }
+  int ended = 0;
+  int ends = 0;
+};
+
+core::Spec ten_slices() {
+  core::Spec spec;
+  core::JobSpec& job = spec.jobs.emplace_back();
+  job.name = "job";
+  job.slices = core::SliceList(core::Blocks{.rows = 10, .block = 1});
+  return spec;
+}
+
+}  // namespace
+
+TEST_CASE("slices that run when the record fails for good are ended, untold, and the run is over") {
+  boost::asio::io_context io(1);
+  const core::Spec spec = ten_slices();
+  EndOfRun observer;
+  log::RunLog log({.level = log::Level::error, .write = [](std::string_view) {}});
+  core::JobPlan plan;
+  plan.todo = core::IntervalSet::first_n(10);
+  core::RunView view;
+  view.jobs.emplace_back("job", 10);
+  Loop loop(io, {.spec = &spec,
+                 .plans = {plan},
+                 .capacity = {.slots = 2, .cpus_milli = 0, .memory = 0},
+                 .view = view,
+                 .observers = {&observer},
+                 .log = &log});
+  FragileWriter writer(loop);
+  writer.breaks_after_starts = 2;
+  fakes::FakeExecutor executor(
+      loop, [&](std::function<void()> task) { boost::asio::post(io, std::move(task)); },
+      [](const exec::LaunchRequest&) {
+        fakes::FakeExecutor::Behaviour behaviour;
+        behaviour.runs_until_signalled = true;
+        return behaviour;
+      });
+  const LoopResult result = loop.run(writer, executor);
+  CHECK(result.record_failed == "the disk is gone");
+  CHECK(executor.launched == 2);
+  CHECK(observer.ended == 0);
+  CHECK(observer.ends == 1);
+}
+
+}  // namespace runner::run
