@@ -196,6 +196,18 @@ std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& requ
   return stored;
 }
 
+/// --slices names slices that the run was begun without.
+Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id, const core::JobSpec& job,
+                       const core::IntervalSet& selection, const core::IntervalSet& foreign) {
+  constexpr std::size_t kShown = 12;
+  const std::string foreign_text = job.slices.format_selection(foreign, kShown);
+  const std::string typed = job.slices.format_selection(foreign);
+  return refuse("--slices: " + foreign_text + (foreign.count() == 1 ? " is" : " are") + " not of run " + run_id +
+                ", which was begun with --slices " + job.slices.format_selection(selection, kShown) +
+                "; in a run of their own: runner " + util::shell_quote(request.spec->path) + " --slices " +
+                util::shell_quote(typed));
+}
+
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
                                         store::Reader& reader, Session& session) {
   const core::Spec& spec = *request.spec;
@@ -232,6 +244,9 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
     if (request.slices) {
       auto wanted = select(spec.jobs[j], request.slices);
       if (!wanted) return refuse(wanted.error().message);
+      if (const auto foreign = wanted->without(selections[j]); !foreign.empty()) {
+        return refuse_foreign(request, session.run.id, spec.jobs[j], selections[j], foreign);
+      }
       todo = todo.intersect(*wanted);
     }
     session.plans[j].todo = std::move(todo);

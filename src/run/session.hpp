@@ -53,7 +53,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request);
 /// n_procs as a number of slots, and the CPUs and memory that declared needs are held against.
 core::Resources capacity(const core::Spec& spec, const host::Machine& machine);
 
-/// A line-by-line difference, "-old" and "+new" with two lines around; "" when equal.
+/// The lines that differ, as "  -3: old" and "  +3: new" with the number each has in its text; "" when equal.
 std::string line_diff(std::string_view before, std::string_view after);
 
 }  // namespace runner::run
