@@ -11,12 +11,14 @@ namespace runner::app {
 namespace {
 
 /// Prints the commands of `slices`; false when one cannot be made (said) or stdout refuses.
-bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core::JobPlan& plan, bool& all_expand) {
+bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core::JobPlan& plan,
+                    const std::string& run_id, bool& all_expand) {
   for (const auto& [first, last] : plan.todo.intervals()) {
     for (std::uint64_t slice = first; slice <= last; ++slice) {
       const auto attempted = plan.attempted.find(slice);
       const std::uint32_t attempt = attempted == plan.attempted.end() ? 1 : attempted->second + 1;
-      auto expanded = core::expand_attempt(spec, job, {.slice = slice, .attempt = attempt, .slot = 0, .run_id = "RUN"});
+      auto expanded =
+          core::expand_attempt(spec, job, {.slice = slice, .attempt = attempt, .slot = 0, .run_id = run_id});
       if (!expanded) {
         complain("slice " + util::escape_for_display(job.slices.key(slice)) + ": " + expanded.error().message);
         all_expand = false;
@@ -31,22 +33,26 @@ bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core
 }  // namespace
 
 int dry_run(const RunCommand& command) {
-  auto spec = load_spec(command.common);
-  if (!spec) return kUsage;
+  const auto loaded = load_spec_to_run(command);
+  if (!loaded) return kUsage;
+  const core::Spec& spec = loaded->spec;
   std::vector<core::JobPlan> plans;
+  std::string run_id = "RUN";
   if (command.resume) {
-    auto opened = run::open_session({.spec = &*spec,
+    auto opened = run::open_session({.spec = &spec,
                                      .resume = true,
                                      .accept_changes = command.accept_changes,
                                      .slices = command.slices,
-                                     .settings = format_settings(command.common.overrides.set)});
+                                     .settings = loaded->settings});
     if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
       complain(refusal->message);
-      return refusal->why == run::Refusal::Why::live ? kLive : kUsage;
+      return exit_code(refusal->why);
     }
-    plans = std::move(std::get<run::Session>(opened).plans);
+    auto& session = std::get<run::Session>(opened);
+    plans = std::move(session.plans);
+    run_id = session.run.id;
   } else {
-    for (const auto& job : spec->jobs) {
+    for (const auto& job : spec.jobs) {
       core::JobPlan plan;
       plan.todo = core::IntervalSet::first_n(job.slices.size());
       if (command.slices) {
@@ -61,8 +67,8 @@ int dry_run(const RunCommand& command) {
     }
   }
   bool all_expand = true;
-  for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
-    if (!print_commands(*spec, spec->jobs[j], plans[j], all_expand)) return kRecordFailed;
+  for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
+    if (!print_commands(spec, spec.jobs[j], plans[j], run_id, all_expand)) return kRecordFailed;
   }
   return all_expand ? kSucceeded : kSlicesFailed;
 }

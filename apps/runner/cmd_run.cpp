@@ -22,26 +22,6 @@ namespace runner::app {
 
 namespace {
 
-/// What --set said when the run that is to be resumed began.
-std::string stored_settings(const core::Spec& spec) {
-  auto reader = store::Reader::open(store::StateDir(spec.state_dir).database());
-  if (!reader) return {};  // open_session says why
-  auto run = (*reader)->find_run(std::nullopt);
-  return run && *run ? (*run)->settings : std::string();
-}
-
-int exit_code(run::Refusal::Why why) {
-  switch (why) {
-    case run::Refusal::Why::usage:
-      return kUsage;
-    case run::Refusal::Why::live:
-      return kLive;
-    case run::Refusal::Why::record:
-      return kRecordFailed;
-  }
-  return kBug;
-}
-
 int exit_code(const run::LoopResult& result) {
   if (!result.record_failed.empty()) return kRecordFailed;
   bool all = true;
@@ -155,6 +135,15 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
          " may have run before (no end is recorded): " + list;
 }
 
+/// What the runner before left alive must not go on beside the attempt that follows it.
+void end_survivors(const run::Session& session, exec::Executor& executor) {
+  core::AttemptRecord record;
+  for (const auto& id : session.lost) {
+    record.id = id;
+    (void)executor.adopt(record);
+  }
+}
+
 /// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
 void prune(const core::Spec& spec, const run::Session& session, store::Writer& writer, run::Loop& loop) {
   auto reader = store::Reader::open(session.state_dir.database());
@@ -204,10 +193,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     return kUsage;
   }
   face.connect(loop, **executor);
-  if (!session.lost.empty()) loop.notice(lost_message(session, labels_of(&spec)));
+  end_survivors(session, **executor);
+  if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const run::LoopResult result = loop.run(**writer, **executor);
   face.disconnect();
-  executor->reset();
   writer->reset();
   if (!result.record_failed.empty()) {
     face.say(
@@ -216,7 +205,8 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
         resume_command(command.common, spec.path) + "\n");
   }
   log.close();
-  std::signal(SIGINT, SIG_DFL);  // a reader that does not read must not make the end unstoppable
+  io.restart();
+  io.run();  // output flows as fast as it is read; a reader that does not read is left by Ctrl-C
   face.flush();
   return exit_code(result);
 }
@@ -226,25 +216,18 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
 int run(const RunCommand& command) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end the run; slices get the default back
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is a full disk to us, not a reason to die
-  auto spec = load_spec(command.common);
-  if (!spec) return kUsage;
-  std::vector<std::pair<std::string, std::string>> settings = command.common.overrides.set;
-  if (command.resume) {
-    if (const std::string before = stored_settings(*spec); !before.empty()) {
-      spec = load_spec(command.common, before);
-      if (!spec) return kUsage;
-      settings = merge_settings(parse_settings(before), settings);
-    }
-  }
+  const auto loaded = load_spec_to_run(command);
+  if (!loaded) return kUsage;
+  const core::Spec& spec = loaded->spec;
   const host::Machine machine = host::detect();
-  for (const auto& job : spec->jobs) {
+  for (const auto& job : spec.jobs) {
     if (!fits(job, machine)) return kUsage;
   }
-  auto opened = run::open_session({.spec = &*spec,
+  auto opened = run::open_session({.spec = &spec,
                                    .resume = command.resume,
                                    .accept_changes = command.accept_changes,
                                    .slices = command.slices,
-                                   .settings = format_settings(settings)});
+                                   .settings = loaded->settings});
   if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
     complain(refusal->message);
     return exit_code(refusal->why);
@@ -257,7 +240,7 @@ int run(const RunCommand& command) {
     }
     return kSucceeded;
   }
-  return run_session(command, *spec, std::move(session), run::capacity(*spec, machine));
+  return run_session(command, spec, std::move(session), run::capacity(spec, machine));
 }
 
 }  // namespace runner::app

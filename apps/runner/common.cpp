@@ -45,6 +45,44 @@ std::optional<core::Spec> load_spec(const Common& common, const std::string& set
   return std::nullopt;
 }
 
+namespace {
+
+/// What --set said when the run that is to be resumed began.
+std::string stored_settings(const core::Spec& spec) {
+  auto reader = store::Reader::open(store::StateDir(spec.state_dir).database());
+  if (!reader) return {};  // open_session says why
+  auto run = (*reader)->find_run(std::nullopt);
+  return run && *run ? (*run)->settings : std::string();
+}
+
+}  // namespace
+
+std::optional<SpecToRun> load_spec_to_run(const RunCommand& command) {
+  auto spec = load_spec(command.common);
+  if (!spec) return std::nullopt;
+  auto settings = command.common.overrides.set;
+  if (command.resume) {
+    if (const std::string before = stored_settings(*spec); !before.empty()) {
+      spec = load_spec(command.common, before);
+      if (!spec) return std::nullopt;
+      settings = merge_settings(parse_settings(before), settings);
+    }
+  }
+  return SpecToRun{std::move(*spec), format_settings(settings)};
+}
+
+ExitCode exit_code(run::Refusal::Why why) {
+  switch (why) {
+    case run::Refusal::Why::usage:
+      return kUsage;
+    case run::Refusal::Why::live:
+      return kLive;
+    case run::Refusal::Why::record:
+      return kRecordFailed;
+  }
+  return kBug;
+}
+
 std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings) {
   std::string text;
   for (const auto& [name, value] : settings) {

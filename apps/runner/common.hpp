@@ -10,7 +10,9 @@
 #include "cli.hpp"
 #include "core/interval_set.hpp"
 #include "core/spec.hpp"
+#include "exit_codes.hpp"
 #include "report/context.hpp"
+#include "run/session.hpp"
 #include "store/state_dir.hpp"
 #include "store/store.hpp"
 
@@ -26,6 +28,15 @@ bool flush_stdout();
 /// The spec with the command line's overrides and `settings` (--set of an earlier invocation) in it, or every problem
 /// on stderr and nullopt.
 std::optional<core::Spec> load_spec(const Common& common, const std::string& settings = {});
+
+/// The spec of a run that is to begin, or to be taken up: then what --set said before holds unless it is set anew.
+struct SpecToRun {
+  core::Spec spec;
+  std::string settings;  ///< as format_settings() has them
+};
+/// Or every problem on stderr and nullopt.
+std::optional<SpecToRun> load_spec_to_run(const RunCommand& command);
+ExitCode exit_code(run::Refusal::Why why);
 
 /// --set as it is kept with a run, one "name=value" a line, and back.
 std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings);

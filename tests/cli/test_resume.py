@@ -1,6 +1,7 @@
 """What is left is finished, nothing is lost or repeated unsaid."""
 import os
 import signal
+import subprocess
 import unittest
 
 from support import RunnerTest, wait_for
@@ -60,10 +61,33 @@ class Resume(RunnerTest):
             self.assertEqual(named[-1][2], "succeeded")
             self.assertLessEqual(marks.count(str(i)), len(named))
 
+    def test_what_a_crash_left_alive_is_ended_before_its_slice_runs_again(self):
+        # The child of the shell does not die with runner, as the shell itself does.
+        self.crash("slices: 0-0\ncommand: 'test -e go || { (echo x > up; exec sleep 1000); true; }'\n",
+                   lambda: (self.dir / "up").exists() and self.rows("SELECT 1 FROM attempt WHERE pid > 0"))
+        survivor = f"RUNNER_RUN_ID={self.status()['run']['id']}".encode()
+
+        def alive():
+            found = []
+            for process in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{process}/environ", "rb") as environ:
+                        if survivor in environ.read().split(b"\0"):
+                            found.append(process)
+                except OSError:
+                    pass
+            return found
+
+        self.assertNotEqual(alive(), [])
+        self.write("go", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(alive(), [])
+
     def test_a_second_runner_is_refused(self):
         self.spec("slices: 0-0\ncommand: touch up; exec sleep 1000\n")
         process = self.start("jobs.yaml")
-        wait_for((self.dir / "up").exists, "the slice is up")
+        wait_for(lambda: (self.dir / "up").exists() and self.rows("SELECT 1 FROM attempt WHERE pid > 0"),
+                 "the slice is up and recorded")
         for args in (["jobs.yaml"], ["jobs.yaml", "--resume"]):
             result = self.ok(*args, code=75)
             self.assertIn(f"pid {process.pid} on ", result.stderr)
@@ -94,10 +118,20 @@ class Resume(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(sorted(self.read("ran").split()), ["5", "6", "7", "7", "8", "9"])
 
+    def test_slices_that_the_run_was_begun_without_are_refused(self):
+        self.spec("slices: 0-9\ncommand: echo {slice} >> ran\n")
+        self.ok("jobs.yaml", "--slices", "0-4")
+        result = self.ok("jobs.yaml", "--resume", "--slices", "3-7", code=2)
+        self.assertIn("5-7 are not of run", result.stderr)
+        self.assertIn("--slices 5-7", result.stderr)
+        self.assertEqual(len(self.read("ran").split()), 5)
+
     def test_settings_of_the_first_invocation_are_kept(self):
         self.spec("slices: 0-1\nvars: {x: none}\ncommand: echo {x} >> ran; test -e fixed\n")
         self.ok("jobs.yaml", "--set", "x=mine", code=1)
         self.write("fixed", "")
+        dry = self.ok("jobs.yaml", "--resume", "--dry-run")
+        self.assertEqual(dry.stdout.count("mine"), 2)
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.read("ran").split(), ["mine"] * 4)
 
@@ -160,6 +194,16 @@ class Signals(RunnerTest):
                 line = process.stderr.readline()
         process.communicate()
         self.assertEqual(process.returncode, 130)
+
+    def test_output_that_nobody_reads_can_be_left(self):
+        self.spec("slices: 0-0\ncommand: head -c 1000000 /dev/zero\n")
+        process = self.start("jobs.yaml", "--print", "group", stdout=subprocess.PIPE)
+        while "succeeded" not in process.stderr.readline():
+            pass
+        # The signal that comes in the instant before the end changes nothing; the next one ends it.
+        wait_for(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None, "it ends", 10)
+        self.assertEqual(process.returncode, -signal.SIGTERM)
+        self.assertEqual(self.status()["run"]["state"], "completed")
 
     def test_a_signal_that_comes_when_all_is_done_changes_nothing(self):
         process = self.begin("while ! test -e go; do sleep 0.05; done", n=2)
