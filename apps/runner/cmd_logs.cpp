@@ -28,11 +28,9 @@ std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& key) {
     for (std::uint32_t j = 0; j < run.spec->jobs.size(); ++j) {
       const auto& slices = run.spec->jobs[j].slices;
       if (const auto index = slices.find(key)) return SliceRef{j, *index};
-      if (slices.has_number_keys()) continue;
-      const auto number = util::parse_int(key);
-      if (number && *number >= 0 && static_cast<std::uint64_t>(*number) < slices.size()) {
-        return SliceRef{j, static_cast<std::uint64_t>(*number)};
-      }
+      // As --slices takes it: an index where keys are no numbers, @3 anywhere.
+      const auto selected = slices.select(key);
+      if (selected && selected->count() == 1) return SliceRef{j, selected->intervals().front().first};
     }
     return std::nullopt;
   }

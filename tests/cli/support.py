@@ -60,7 +60,8 @@ class RunnerTest(unittest.TestCase):
 
     def runner(self, *args, stdin=subprocess.DEVNULL, env=None, timeout=DEADLINE, text=True, **more):
         """Runs `runner args...` to its end; the result has stdout, stderr and returncode."""
-        return subprocess.run([RUNNER, *map(str, args)], cwd=self.dir, stdin=stdin, stdout=subprocess.PIPE,
+        more.setdefault("cwd", self.dir)
+        return subprocess.run([RUNNER, *map(str, args)], stdin=stdin, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env=self.environment(env), timeout=timeout, text=text, **more)
 
     def start(self, *args, env=None, **more):
