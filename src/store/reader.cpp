@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <bit>
+#include <cerrno>
 #include <utility>
 
 #include "store/attempt_table.hpp"
@@ -190,10 +191,12 @@ Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
   if (!database) return database.error();
   auto checked = check_schema(*database);
   const int kind = database->code() & 0xff;
-  if (!checked && (kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY)) {
-    // A directory that we may not write to: SQLite cannot make the -shm file. Without a WAL nothing is lost by reading
-    // the file as it is; with one the newest records would be missing, so say what is needed instead.
+  const bool no_space = !checked && (checked.error().errno_value == ENOSPC || checked.error().errno_value == EDQUOT);
+  if (!checked && (kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY || no_space)) {
+    // A directory that we may not write to, or a full disk: SQLite cannot make the -shm file. Without a WAL nothing is
+    // lost by reading the file as it is; with one the newest records would be missing, so say what is needed instead.
     if (has_wal(path)) {
+      if (no_space) return checked.error();
       return util::Error{path + ": was not closed in order and needs write access to be read: copy the directory to " +
                          "where you may write, and look there"};
     }
