@@ -176,13 +176,6 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
                       .view = std::move(session.view),
                       .observers = {&face.console()},
                       .log = &log});
-  auto writer = store::Writer::open(session.state_dir.database(), loop);
-  auto recorded = writer ? session.record(**writer) : util::Result<void>(writer.error());
-  if (!recorded) {
-    complain(recorded.error().message);
-    return kRecordFailed;
-  }
-  prune(spec, session, **writer, loop);
   exec::ExecutorOptions executor_options;
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
@@ -192,8 +185,15 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     complain(executor.error().message);
     return kUsage;
   }
+  end_survivors(session, **executor);  // before they are recorded as lost: killed here, the next resume does it
+  auto writer = store::Writer::open(session.state_dir.database(), loop);
+  auto recorded = writer ? session.record(**writer) : util::Result<void>(writer.error());
+  if (!recorded) {
+    complain(recorded.error().message);
+    return kRecordFailed;
+  }
+  prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
-  end_survivors(session, **executor);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const run::LoopResult result = loop.run(**writer, **executor);
   face.disconnect();
@@ -238,7 +238,8 @@ int run(const RunCommand& command) {
       complain(command.slices ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
                               : "nothing left to run: every slice of run " + session.run.id + " succeeded");
     }
-    return kSucceeded;
+    // A run that was killed after its last slice still has its own end to record.
+    if (command.slices || session.completed) return kSucceeded;
   }
   return run_session(command, spec, std::move(session), run::capacity(spec, machine));
 }

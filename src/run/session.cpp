@@ -215,6 +215,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   session.view.info = info_of(session.run);
   session.view.info.started_at = stored.info.started_at;
   session.view.info.resumes = stored.info.resumes + 1;
+  session.completed = stored.info.state == core::State::completed;
 
   std::vector<core::IntervalSet> selections;
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
@@ -272,6 +273,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .lock = std::move(std::get<store::StateLock>(*locked)),
                   .run = {},
                   .resumed = request.resume,
+                  .completed = false,
                   .view = {},
                   .plans = {},
                   .lost = {},

@@ -37,7 +37,8 @@ struct Session {
   store::StateLock lock;
   store::NewRun run;  ///< of this invocation; a resumed run keeps its id
   bool resumed = false;
-  core::RunView view;  ///< before the first launch
+  bool completed = false;  ///< a resumed run that ended so, by its record
+  core::RunView view;      ///< before the first launch
   std::vector<core::JobPlan> plans;
   std::vector<core::AttemptId>
       lost;  ///< claimed or started by the runner before, and never ended; by their stored index
