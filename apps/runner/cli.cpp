@@ -195,9 +195,7 @@ Command logs_command(Common common, const Values& values, std::string slice) {
 }
 
 Command parse_verb(Verb verb, std::vector<std::string> args) {
-  const auto double_verbose = std::ranges::remove(args, "-vv");
-  const bool very_verbose = !double_verbose.empty();
-  args.erase(double_verbose.begin(), double_verbose.end());
+  const bool very_verbose = std::erase(args, "-vv") > 0;
 
   const po::options_description visible = options_of(verb);
   po::options_description all;
