@@ -291,3 +291,17 @@ TEST_CASE("on a file system that fills up and is freed again no acknowledged rec
   }
   CHECK(WEXITSTATUS(status) == 0);
 }
+
+TEST_CASE("a record that is removed while the run is live is acknowledged no more") {
+  const TemporaryDirectory dir;
+  Listener listener;
+  auto writer = open_writer(dir / "state.db", listener);
+  REQUIRE(writer->begin_run(a_run()).ok());
+  const Sequence kept = writer->claim({0, 0, 1}, "0");
+  REQUIRE(listener.wait_for(kept));
+  std::filesystem::remove(dir / "state.db");
+  writer->claim({0, 1, 1}, "1");
+  REQUIRE(listener.wait_for_final());
+  CHECK(contains(listener.final_messages().front(), "was removed or replaced"));
+  CHECK(listener.acknowledged() == kept);
+}

@@ -192,6 +192,11 @@ std::int64_t Database::changes() const {
   return sqlite3_changes64(handle_.get());
 }
 
+bool Database::has_moved() const {
+  int moved = 0;
+  return sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+}
+
 bool may_pass(int code, int errno_value) {
   // A failed fsync never passes: the kernel may have dropped the pages and report success the next time.
   if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return false;

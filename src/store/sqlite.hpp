@@ -96,6 +96,8 @@ class Database {
   void rollback();
   /// Rows that the last statement changed.
   [[nodiscard]] std::int64_t changes() const;
+  /// Whether the path names another file by now, or none: what is committed then, nobody will find.
+  [[nodiscard]] bool has_moved() const;
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] sqlite3* handle() const { return handle_.get(); }
 

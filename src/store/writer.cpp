@@ -254,9 +254,12 @@ bool SqliteWriter::commit(const Batch& batch) {
 std::optional<SqliteWriter::Failure> SqliteWriter::try_commit(const Batch& batch) {
   const std::lock_guard lock(database_mutex_);
   const int code = write(batch);
-  if (code == SQLITE_OK) return std::nullopt;
+  const bool moved = database_.has_moved();
+  if (code == SQLITE_OK && !moved) return std::nullopt;
   Failure failure;
-  if (code == SQLITE_MISUSE) {
+  if (moved) {
+    failure.message = database_.path() + ": was removed or replaced while the run was live, and the record with it";
+  } else if (code == SQLITE_MISUSE) {
     failure.message = database_.path() + ": an attempt ended that was never claimed (a bug in runner)";
   } else {
     failure = {database_.error().message, may_pass(code, database_.system_errno())};
