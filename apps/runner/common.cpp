@@ -135,12 +135,19 @@ std::vector<std::pair<std::string, std::string>> merge_settings(
 
 namespace {
 
+/// Without a current directory (it was removed) a relative path stays as it is, and leads nowhere.
+fs::path absolute_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path result = fs::absolute(path, error);
+  return error ? path : result.lexically_normal();
+}
+
 /// The state directories below ./.runner that hold a record.
 std::vector<std::string> recorded_here() {
   std::vector<std::string> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(".runner", error)) {
-    if (fs::exists(entry.path() / "state.db", error)) found.push_back(fs::absolute(entry.path()).string());
+    if (fs::exists(entry.path() / "state.db", error)) found.push_back(absolute_path(entry.path()).string());
   }
   std::ranges::sort(found);
   return found;
@@ -148,7 +155,7 @@ std::vector<std::string> recorded_here() {
 
 /// Where the record of `common.spec_path` is. A spec that has become wrong since must not hide its run.
 std::optional<std::string> find_state_dir(const Common& common) {
-  if (common.overrides.state_dir) return fs::absolute(*common.overrides.state_dir).lexically_normal().string();
+  if (common.overrides.state_dir) return absolute_path(*common.overrides.state_dir).string();
   if (common.spec_path.empty()) {
     auto found = recorded_here();
     if (found.size() == 1) return found.front();
@@ -161,11 +168,12 @@ std::optional<std::string> find_state_dir(const Common& common) {
     }
     return std::nullopt;
   }
-  const fs::path spec_path = fs::absolute(common.spec_path).lexically_normal();
+  const fs::path spec_path = absolute_path(common.spec_path);
   auto loaded = spec::load(common.spec_path, common.overrides);
   if (const auto* spec = std::get_if<core::Spec>(&loaded)) return spec->state_dir;
   const fs::path by_stem = spec_path.parent_path() / ".runner" / spec_path.stem();
-  if (fs::exists(by_stem / "state.db")) return by_stem.string();
+  std::error_code error;
+  if (fs::exists(by_stem / "state.db", error)) return by_stem.string();
   for (const auto& problem : std::get<std::vector<spec::Problem>>(loaded)) {
     std::fprintf(stderr, "%s\n", to_string(problem).c_str());
   }
@@ -191,7 +199,8 @@ std::optional<RecordedRun> find_recorded_run(const Common& common, const std::op
   if (!path) return std::nullopt;
   const std::string what = common.spec_path.empty() ? *path : common.spec_path;
   store::StateDir dir(*path);
-  if (!fs::exists(dir.database())) {
+  std::error_code error;
+  if (!fs::exists(dir.database(), error) && !error) {
     complain("no run of " + what + " is recorded (no " + dir.database() + "); start one: runner " +
              util::shell_quote(what));
     return std::nullopt;

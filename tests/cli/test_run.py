@@ -1,8 +1,9 @@
 """A run from its spec to its record, its messages and its exit code."""
 import os
+import subprocess
 import unittest
 
-from support import RunnerTest, wait_for
+from support import RUNNER, RunnerTest, wait_for
 
 
 class Run(RunnerTest):
@@ -152,6 +153,19 @@ class Run(RunnerTest):
         self.spec("slices: 0-9\nvars: {x: 1}\ncommand: echo {slice} {x} >> ran\n")
         self.ok("jobs.yaml", "--slices", "3,7-8", "--set", "x=two words", "--n-procs", "1")
         self.assertEqual(self.read("ran"), "3 two words\n7 two words\n8 two words\n")
+
+    def test_a_record_that_is_removed_under_the_run_is_no_success(self):
+        self.spec("slices: 0-0\ncommand: rm -r .runner\n")
+        result = self.ok("jobs.yaml", code=4)
+        self.assertIn("was removed or replaced", result.stderr)
+
+    def test_a_current_directory_that_is_gone_is_no_bug(self):
+        here = self.dir / "here"
+        here.mkdir()
+        result = subprocess.run(["sh", "-c", 'rmdir ../here; exec "$0" status jobs.yaml', RUNNER], cwd=here,
+                                capture_output=True, text=True)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertNotIn("bug", result.stderr)
 
     def test_wrong_usage_exits_2_and_says_what_to_type(self):
         for args, words in ((["jobs.yaml", "--resme"], "--resume"), ([], "which spec"), (["none.yaml"], "none.yaml"),
