@@ -65,7 +65,7 @@ po::options_description options_of(Verb verb) {
     add("json", po::bool_switch(), "the same as --format json");
   }
   if (verb == Verb::logs) {
-    add("follow,f", po::bool_switch(), "go on as the log grows, until the slice ends");
+    add("follow,f", po::bool_switch(), "go on as the log grows, until the attempt ends");
     add("attempt", po::value<std::uint32_t>(), "of this attempt (default: the last)");
   }
   if (verb == Verb::status || verb == Verb::logs) {

@@ -265,7 +265,7 @@ void Loop::on_signal(int signal) {
            " may end; press Ctrl-C again (or send SIGTERM) to terminate them");
     feed(core::Control::drain);
   } else if (level == 2) {
-    notice(name + ": terminating " + count + "; once more kills them at once");
+    notice(name + ": terminating " + count + "; Ctrl-C (SIGINT) once more kills them at once");
     feed(core::Control::terminate);
   } else {
     notice(name + ": killing " + count);
