@@ -43,7 +43,8 @@ int dry_run(const RunCommand& command) {
                                      .resume = true,
                                      .accept_changes = command.accept_changes,
                                      .slices = command.slices,
-                                     .settings = loaded->settings});
+                                     .settings = loaded->settings,
+                                     .spec_args = spec_arguments(command.common, spec.path)});
     if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
       complain(refusal->message);
       return exit_code(refusal->why);

@@ -239,12 +239,14 @@ report::Labels labels_of(const core::Spec* spec) {
   };
 }
 
+std::string spec_arguments(const Common& common, const std::string& spec_path) {
+  std::string text = util::shell_quote(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);
+  if (common.overrides.state_dir) text += " --state-dir " + util::shell_quote(*common.overrides.state_dir);
+  return text;
+}
+
 std::string resume_command(const Common& common, const std::string& spec_path) {
-  std::string command = "runner " +
-                        util::shell_quote(common.spec_path.empty() ? display_path(spec_path) : common.spec_path) +
-                        " --resume";
-  if (common.overrides.state_dir) command += " --state-dir " + util::shell_quote(*common.overrides.state_dir);
-  return command;
+  return "runner " + spec_arguments(common, spec_path) + " --resume";
 }
 
 std::string display_path(const std::string& path) {

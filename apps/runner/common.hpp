@@ -59,7 +59,9 @@ std::optional<RecordedRun> find_recorded_run(const Common& common, const std::op
 
 /// Labels for reports; with no spec they fall back to indices. `spec` outlives the result.
 report::Labels labels_of(const core::Spec* spec);
-/// The command that finishes a run, as this user would type it.
+/// What names the spec and its record on the command line, as this user would type it: "jobs.yaml --state-dir x".
+std::string spec_arguments(const Common& common, const std::string& spec_path);
+/// The command that finishes a run, likewise.
 std::string resume_command(const Common& common, const std::string& spec_path);
 /// A path as the user can type it from here: relative where it lies below the working directory.
 std::string display_path(const std::string& path);

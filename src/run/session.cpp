@@ -99,9 +99,9 @@ core::RunInfo info_of(const store::NewRun& run) {
   return info;
 }
 
-std::string live_message(const core::Spec& spec, const store::LockOwner& owner) {
-  return "another run of " + spec.path + " is live: pid " + std::to_string(owner.pid) + " on " + owner.host +
-         " since " + owner.started_at + "; see it with: runner status " + util::shell_quote(spec.path);
+std::string live_message(const SessionRequest& request, const store::LockOwner& owner) {
+  return "another run of " + request.spec->path + " is live: pid " + std::to_string(owner.pid) + " on " + owner.host +
+         " since " + owner.started_at + "; see it with: runner status " + request.spec_args;
 }
 
 }  // namespace
@@ -172,26 +172,25 @@ class History {
   core::JobPlan& plan_;
 };
 
-Refusal no_run(const core::Spec& spec) {
-  return refuse("there is no run of " + spec.path + " to resume; start one: runner " + util::shell_quote(spec.path));
+Refusal no_run(const SessionRequest& request) {
+  return refuse("there is no run of " + request.spec->path + " to resume; start one: runner " + request.spec_args);
 }
 
 /// Finds the run to take up, or says why it cannot be.
 std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& request, store::Reader& reader) {
-  const std::string spec_arg = util::shell_quote(request.spec->path);
   auto found = reader.find_run(std::nullopt);
   if (!found) return refuse(found.error().message, Refusal::Why::record);
-  if (!*found) return no_run(*request.spec);
+  if (!*found) return no_run(request);
   store::StoredRun stored = std::move(**found);
   if (stored.jobs.size() != request.spec->jobs.size()) {
     return refuse("the jobs of " + request.spec->path + " changed since run " + stored.info.id +
-                  " began; start a new run: runner " + spec_arg);
+                  " began; start a new run: runner " + request.spec_args);
   }
   const std::string difference = changes(stored, request);
   if (!difference.empty() && !request.accept_changes) {
     return refuse(request.spec->path + " changed since run " + stored.info.id + " began:\n" + difference +
-                  "to resume it all the same (slices are matched by key): runner " + spec_arg +
-                  " --resume --accept-changes\nto start anew: runner " + spec_arg);
+                  "to resume it all the same (slices are matched by key): runner " + request.spec_args +
+                  " --resume --accept-changes\nto start anew: runner " + request.spec_args);
   }
   return stored;
 }
@@ -204,8 +203,7 @@ Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id,
   const std::string typed = job.slices.format_selection(foreign);
   return refuse("--slices: " + foreign_text + (foreign.count() == 1 ? " is" : " are") + " not of run " + run_id +
                 ", which was begun with --slices " + job.slices.format_selection(selection, kShown) +
-                "; in a run of their own: runner " + util::shell_quote(request.spec->path) + " --slices " +
-                util::shell_quote(typed));
+                "; in a run of their own: runner " + request.spec_args + " --slices " + util::shell_quote(typed));
 }
 
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
@@ -262,12 +260,12 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
 std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   const core::Spec& spec = *request.spec;
   store::StateDir dir(spec.state_dir);
-  if (request.resume && !dir.exists()) return no_run(spec);
+  if (request.resume && !dir.exists()) return no_run(request);
   if (auto created = dir.create(); !created) return refuse(created.error().message, Refusal::Why::record);
   auto locked = dir.lock();
   if (!locked) return refuse(locked.error().message, Refusal::Why::record);
   if (const auto* owner = std::get_if<store::LockOwner>(&*locked)) {
-    return refuse(live_message(spec, *owner), Refusal::Why::live);
+    return refuse(live_message(request, *owner), Refusal::Why::live);
   }
   Session session{.state_dir = std::move(dir),
                   .lock = std::move(std::get<store::StateLock>(*locked)),
@@ -285,7 +283,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   }
 
   auto reader = store::Reader::open(session.state_dir.database());
-  if (!reader && reader.error().errno_value == ENOENT) return no_run(spec);
+  if (!reader && reader.error().errno_value == ENOENT) return no_run(request);
   if (!reader) return refuse(reader.error().message, Refusal::Why::record);
   auto chosen = run_to_resume(request, **reader);
   if (auto* refusal = std::get_if<Refusal>(&chosen)) return *refusal;

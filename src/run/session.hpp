@@ -23,6 +23,7 @@ struct SessionRequest {
   bool accept_changes = false;        ///< resume although the spec or the slices changed; slices match by key
   std::optional<std::string> slices;  ///< --slices
   std::string settings;               ///< --set, kept with the run
+  std::string spec_args;              ///< what names the spec on the command line, for the commands in refusals
 };
 
 /// Why there is no session. Nothing was started and nothing was changed.

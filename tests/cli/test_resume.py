@@ -33,6 +33,8 @@ class Resume(RunnerTest):
         self.spec("slices: 0-1\ncommand: 'true'\n")
         result = self.ok("jobs.yaml", "--resume", code=2)
         self.assertIn("no run", result.stderr)
+        result = self.ok("jobs.yaml", "--resume", "--state-dir", "my record", code=2)
+        self.assertIn("runner jobs.yaml --state-dir 'my record'", result.stderr)
 
     def crash(self, spec, ready):
         """Runs `spec` until ready(), then kills runner; returns when its children are gone too."""
