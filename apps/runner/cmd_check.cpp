@@ -57,6 +57,7 @@ int check(const CheckCommand& command) {
   auto spec = load_spec(command.common);
   if (!spec) return kUsage;
   const host::Machine machine = host::detect();
+  if (!fits(*spec, machine)) return kUsage;
   const core::Resources capacity = run::capacity(*spec, machine);
   std::string text = spec->path + ": valid\n";
   for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);

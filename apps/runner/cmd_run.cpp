@@ -31,21 +31,6 @@ int exit_code(const run::LoopResult& result) {
   return result.halted.empty() ? kSlicesFailed : kStopped;
 }
 
-/// A slice that can never be admitted is a mistake in the spec, found before anything starts.
-bool fits(const core::JobSpec& job, const host::Machine& machine) {
-  if (job.memory && *job.memory > machine.memory) {
-    complain("memory: a slice of " + job.name + " needs " + util::format_size(*job.memory) + ", this machine has " +
-             util::format_size(machine.memory) + " for this process");
-    return false;
-  }
-  if (job.cpus_milli && *job.cpus_milli > std::int64_t{machine.cpus} * 1000) {
-    complain("cpus: a slice of " + job.name + " needs " + std::to_string(*job.cpus_milli / 1000) +
-             ", this process may use " + std::to_string(machine.cpus));
-    return false;
-  }
-  return true;
-}
-
 report::Verbosity verbosity_of(int level) {
   if (level < 0) return report::Verbosity::quiet;
   return level == 0 ? report::Verbosity::normal : report::Verbosity::verbose;
@@ -220,9 +205,7 @@ int run(const RunCommand& command) {
   if (!loaded) return kUsage;
   const core::Spec& spec = loaded->spec;
   const host::Machine machine = host::detect();
-  for (const auto& job : spec.jobs) {
-    if (!fits(job, machine)) return kUsage;
-  }
+  if (!fits(spec, machine)) return kUsage;
   auto opened = run::open_session({.spec = &spec,
                                    .resume = command.resume,
                                    .accept_changes = command.accept_changes,

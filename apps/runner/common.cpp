@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <sstream>
 
 #include "util/text.hpp"
 
@@ -81,6 +82,24 @@ ExitCode exit_code(run::Refusal::Why why) {
       return kRecordFailed;
   }
   return kBug;
+}
+
+bool fits(const core::Spec& spec, const host::Machine& machine) {
+  for (const auto& job : spec.jobs) {
+    if (job.memory && *job.memory > machine.memory) {
+      complain("memory: a slice of " + job.name + " needs " + util::format_size(*job.memory) + ", this machine has " +
+               util::format_size(machine.memory) + " for this process");
+      return false;
+    }
+    if (job.cpus_milli && *job.cpus_milli > std::int64_t{machine.cpus} * 1000) {
+      std::ostringstream needed;  // 2.5 as it is
+      needed << static_cast<double>(*job.cpus_milli) / 1000;
+      complain("cpus: a slice of " + job.name + " needs " + needed.str() + ", this process may use " +
+               std::to_string(machine.cpus));
+      return false;
+    }
+  }
+  return true;
 }
 
 std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings) {

@@ -11,6 +11,7 @@
 #include "core/interval_set.hpp"
 #include "core/spec.hpp"
 #include "exit_codes.hpp"
+#include "host/machine.hpp"
 #include "report/context.hpp"
 #include "run/session.hpp"
 #include "store/state_dir.hpp"
@@ -37,6 +38,8 @@ struct SpecToRun {
 /// Or every problem on stderr and nullopt.
 std::optional<SpecToRun> load_spec_to_run(const RunCommand& command);
 ExitCode exit_code(run::Refusal::Why why);
+/// A slice that can never be admitted is a mistake in the spec: said on stderr, and false.
+bool fits(const core::Spec& spec, const host::Machine& machine);
 
 /// --set as it is kept with a run, one "name=value" a line, and back.
 std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings);

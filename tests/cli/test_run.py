@@ -154,6 +154,11 @@ class Run(RunnerTest):
         self.ok("jobs.yaml", "--slices", "3,7-8", "--set", "x=two words", "--n-procs", "1")
         self.assertEqual(self.read("ran"), "3 two words\n7 two words\n8 two words\n")
 
+    def test_a_slice_that_is_too_big_for_the_machine_is_refused_by_run_and_check(self):
+        self.spec("slices: 0-0\ncpus: 99999.5\ncommand: 'true'\n")
+        for args in (["jobs.yaml"], ["check", "jobs.yaml"]):
+            self.assertIn("needs 99999.5", self.ok(*args, code=2).stderr)
+
     def test_a_record_that_is_removed_under_the_run_is_no_success(self):
         self.spec("slices: 0-0\ncommand: rm -r .runner\n")
         result = self.ok("jobs.yaml", code=4)
