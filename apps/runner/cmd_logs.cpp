@@ -76,7 +76,6 @@ std::string attempt_text(const core::AttemptRecord& record) {
 /// Follows a running attempt until it has ended. Its slot's file may go to another slice when this one ends without
 /// having written anything, so what was read is shown only when, a moment later, the attempt is known to own it.
 int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, const util::Fd& log) {
-  std::string read_before;
   while (true) {
     std::string fresh;
     std::array<char, 1U << 16U> buffer{};
