@@ -12,7 +12,7 @@ using util::TimePoint;
 
 /// Claims held ahead at most: what a crash may leave named as "may have run" without having run.
 constexpr std::size_t kMaxWindow = 8192;
-/// The window follows what was launched in a span of this length: several commits' worth.
+/// The window follows what was launched in a span of this length: several commits' worth, as a rule.
 constexpr Duration kRateSpan = std::chrono::milliseconds(250);
 
 /// 0.75 to 1.25, the same for the same attempt: retries of slices that failed together spread out, and a
@@ -48,10 +48,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     void operator()(const Start&) const { self.rate_since_ = now; }
     void operator()(const Claimed& claimed) const {
       if (self.stop_ != Stop::none) return;  // they were taken back
-      self.durable_ += claimed.count;
-      assert(self.durable_ <= self.claims_.size());
-      if (self.starved_) self.window_ = std::min(std::max(self.window_ * 2, self.launches_), kMaxWindow);
-      self.starved_ = false;
+      self.on_claimed(claimed.count, now);
     }
     void operator()(const Started& started) const { self.on_started(started.id, now); }
     void operator()(const Finished& finished) const { self.on_finished(finished, now, actions); }
@@ -73,7 +70,6 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
   std::visit(Visitor{*this, now, actions}, input);
   on_deadlines(now, actions);
   if (stop_ == Stop::none) {
-    adapt_window(now);
     launch_ready(actions);
     claim_ahead(now, actions);
   }
@@ -198,31 +194,45 @@ void Scheduler::launch_ready(Actions& actions) {
 /// Keeps the free slots and `window_` more supplied with durable claims.
 void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
-    claim(delayed_.begin()->second, actions);
+    claim(delayed_.begin()->second, now, actions);
     delayed_.erase(delayed_.begin());
   }
   const std::size_t wanted = free_slots_.size() + window_;
   while (claims_.size() < wanted) {
     const auto id = next_slice();
     if (!id) break;
-    claim(*id, actions);
+    claim(*id, now, actions);
   }
-  if (durable_ == 0 && !claims_.empty() && fits(jobs_[claims_.front().job].plan.need)) starved_ = true;
+  if (durable_ == 0 && !claims_.empty() && fits(jobs_[claims_.front().job].plan.need)) {
+    starved_ = true;
+  }
 }
 
-void Scheduler::claim(const AttemptId& id, Actions& actions) {
+void Scheduler::claim(const AttemptId& id, TimePoint now, Actions& actions) {
+  if (claims_.size() == durable_) claimed_since_ = now;
   claims_.push_back(id);
   actions.emplace_back(Claim{id});
 }
 
-/// Fast slices need many claims ahead of a commit; slow ones none, so that a crash names only what ran. The window
-/// shrinks to what was launched in the last span, and at least doubles (in step) whenever a slot starves.
-void Scheduler::adapt_window(TimePoint now) {
-  if (now - rate_since_ < kRateSpan) return;
-  const auto spans = static_cast<std::size_t>((now - rate_since_) / kRateSpan);
-  window_ = std::min(window_, launches_ / spans);
-  launches_ = 0;
-  rate_since_ = now;
+/// Fast slices need many claims ahead of a commit; slow ones none, so that a crash names only what ran. When a slot has
+/// starved since the last commit the window doubles (in step); when none has, it shrinks to what is launched in two
+/// commits' time, or in kRateSpan where commits are fast.
+void Scheduler::on_claimed(std::uint64_t count, TimePoint now) {
+  durable_ += count;
+  assert(durable_ <= claims_.size());
+  const Duration latency = now - claimed_since_;
+  claimed_since_ = now;
+  const Duration span = now - rate_since_;
+  std::size_t rate = launches_;
+  if (span >= kRateSpan) {
+    const double spans = util::seconds(span) / util::seconds(std::max(kRateSpan, 2 * latency));
+    rate = static_cast<std::size_t>(static_cast<double>(launches_) / std::max(spans, 1e-9));
+    if (!starved_) window_ = std::min(window_, rate);
+    launches_ = 0;
+    rate_since_ = now;
+  }
+  if (starved_) window_ = std::min(std::max(window_ * 2, rate), kMaxWindow);
+  starved_ = false;
 }
 
 std::optional<AttemptId> Scheduler::next_slice() {

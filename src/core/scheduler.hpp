@@ -129,9 +129,9 @@ class Scheduler {
   void retry_or_count(const Settle& settled, util::TimePoint now, Actions& actions);
   void launch_ready(Actions& actions);
   void claim_ahead(util::TimePoint now, Actions& actions);
-  void claim(const AttemptId& id, Actions& actions);
+  void claim(const AttemptId& id, util::TimePoint now, Actions& actions);
   void drop_what_waits(Actions& actions);
-  void adapt_window(util::TimePoint now);
+  void on_claimed(std::uint64_t count, util::TimePoint now);
   void set_deadline(const AttemptId& id, Running& attempt, std::optional<util::TimePoint> at);
   void conclude(Actions& actions);
   [[nodiscard]] std::optional<AttemptId> next_slice();
@@ -155,6 +155,7 @@ class Scheduler {
   bool starved_ = false;      ///< a slot had to wait for a claim since the last Claimed
   std::size_t launches_ = 0;  ///< since rate_since_
   util::TimePoint rate_since_{};
+  util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
   std::optional<util::TimePoint> wake_;
 };
 
