@@ -190,6 +190,30 @@ TEST_CASE("output of a process that was left behind does not get into the next s
   for (std::uint64_t slice = 1; slice <= 100; slice += 2) CHECK(t.endings.at(slice).log.empty());
 }
 
+TEST_CASE("output of a process that left the session does not get into the next slice's log") {
+  Local t;
+  t.shell(0,
+          "setsid sh -c 'echo > ready; until [ -e go ]; do sleep 0.01; done; echo stray; echo > done' & "
+          "until [ -e ready ]; do sleep 0.01; done",
+          0);
+  t.run_until_finished(1);
+  t.shell(1, "echo > go; until [ -e done ]; do sleep 0.01; done", 0);
+  t.run_until_finished(2);
+  CHECK(t.endings.at(0).log.empty());
+  CHECK(t.endings.at(1).log.empty());
+}
+
+TEST_CASE("slots between two attempts hold no descriptor") {
+  Local t;
+  const auto descriptors = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+  t.shell(0, "exit 0", 0);
+  t.run_until_finished(1);
+  const auto before = descriptors();
+  for (std::uint32_t slot = 1; slot < 20; ++slot) t.shell(slot, "exit 0", slot);
+  t.run_until_finished(20);
+  CHECK(descriptors() == before);
+}
+
 TEST_CASE("a symbolic link in the place of the log is not followed") {
   Local t;
   std::filesystem::create_directories(t.path("slices"));

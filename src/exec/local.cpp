@@ -158,6 +158,7 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   const auto started_at = util::wall_now();
   const auto launched_at = util::steady_now();
   auto child = starter_.start(request, slot.log);
+  if (!child) slot.log.close();
   if (!child && Starter::is_shortage(child.error())) {
     wait_for_resources(child.error().message);
     return false;

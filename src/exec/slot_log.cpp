@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,31 +40,42 @@ bool ends_with_newline(const std::string& file, std::uint64_t size) {
 }  // namespace
 
 SlotLog::~SlotLog() {
-  if (fd_ && size() == 0) ::unlink(absolute(path_).c_str());
+  struct stat info {};
+  if (!path_.empty() && ::stat(absolute(path_).c_str(), &info) == 0 && info.st_size == 0)
+    ::unlink(absolute(path_).c_str());
 }
 
 util::Result<int> SlotLog::open() {
-  while (!fd_) {
+  while (true) {
     path_ = "slices/.slot-" + std::to_string(slot_);
     if (generation_ > 0) path_ += "." + std::to_string(generation_);
     path_ += ".log";
-    const std::string file = absolute(path_);
-    auto fd = util::open_file(file, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    if (fd) {
+    auto fd = util::open_file(absolute(path_), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+    const int error = fd ? 0 : fd.error().errno_value;
+    if (fd && !is_taken(fd->get())) {
       fd_ = std::move(*fd);
-    } else if (fd.error().errno_value == ENOENT) {
+      return fd_.get();
+    }
+    if (error == ENOENT) {
       std::error_code ec;
       if (!std::filesystem::create_directories(absolute("slices"), ec)) return std::move(fd.error());
-    } else if (fd.error().errno_value == EEXIST) {
-      // Left by a runner that was killed. If anything is in it, it is the record's log of that attempt: it stays.
-      struct stat info {};
-      const bool empty = ::lstat(file.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
-      if (!empty || ::unlink(file.c_str()) != 0) ++generation_;
-    } else {
+    } else if (!fd && error != ELOOP && error != EISDIR) {
       return std::move(fd.error());
+    } else {
+      ++generation_;  // what is there stays as it is
     }
   }
-  return fd_.get();
+}
+
+/// Something is in it: left by a runner that was killed, it is the record's log of that attempt. Or a process that an
+/// earlier attempt left behind may still write: the lock belongs to the opening of the file that the attempt was
+/// given, so it lasts as long as any process has that. Where there are no locks nothing is known of such processes.
+bool SlotLog::is_taken(int fd) const {
+  struct stat info {};
+  if (::fstat(fd, &info) == 0 && info.st_size > 0) return true;
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return false;
+  ::unlink(absolute(path_).c_str());  // it was empty, and would be in the way for ever
+  return true;
 }
 
 void SlotLog::begin(std::optional<std::uint64_t> limit) {
@@ -93,10 +105,12 @@ void SlotLog::enforce_limit() {
 std::string SlotLog::end(const std::string& target, bool others_may_write) {
   enforce_limit();
   if (dropped_ > 0) note_limit();
-  if (size() == 0) {
+  const bool is_empty = size() == 0;
+  fd_.reset();
+  if (is_empty) {
     if (others_may_write) {  // what they write now must not appear in the next attempt's log
       ::unlink(absolute(path_).c_str());
-      fd_.reset();
+      path_.clear();
     }
     return {};
   }
@@ -117,7 +131,7 @@ std::string SlotLog::end(const std::string& target, bool others_may_write) {
     }
     name = target + "." + std::to_string(copy);
   }
-  fd_.reset();
+  path_.clear();
   return name;
 }
 

@@ -1,6 +1,7 @@
 // SlotLog: the file that the attempts of one slot write their output to, one after the other. It gets the attempt's own
 // name only once something is in it, so a slice that writes nothing costs no file. Owned by the local executor; one
-// attempt at a time: open(), begin(), then end(). Never overwrites or drops output that it was not told to drop.
+// attempt at a time: open(), begin(), then end(); between attempts it holds no descriptor. Never overwrites or drops
+// output that it was not told to drop, never gives an attempt a file that a process of an earlier one still has open.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,8 @@ class SlotLog {
 
   /// The descriptor for an attempt's stdout and stderr (O_APPEND); makes the file if there is none.
   util::Result<int> open();
+  /// There is no attempt after all.
+  void close() { fd_.reset(); }
   /// An attempt starts; what it writes beyond `limit` bytes is dropped.
   void begin(std::optional<std::uint64_t> limit);
 
@@ -44,13 +47,14 @@ class SlotLog {
  private:
   [[nodiscard]] std::string absolute(const std::string& path) const { return run_dir_ + "/" + path; }
   [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] bool is_taken(int fd) const;
   void note_limit();
 
   std::string run_dir_;
   std::uint32_t slot_;
   std::uint32_t generation_ = 0;  ///< in the file's name, when an earlier file of that name has to stay
   util::Fd fd_;
-  std::string path_;
+  std::string path_;  ///< "" before the first attempt, and when the file has been given away
   std::optional<std::uint64_t> limit_;
   std::uint64_t written_ = 0;  ///< by append()
   std::uint64_t dropped_ = 0;
