@@ -81,6 +81,27 @@ TEST_CASE("a pipe that nobody reads blocks no write, and all comes in order once
   CHECK_FALSE(is_non_blocking(pipe->write.get()));
 }
 
+TEST_CASE("a pump that a block of a file has filled up says when it takes more") {
+  auto pipe = util::make_pipe();
+  asio::io_context io;
+  int drained = 0;
+  OutputPump pump(io, pipe->write.get(), {[&] { ++drained; }, {}});
+  const TempDir dir;
+  const std::string block = numbered(64 * 1024);
+  pump.write(block);  // fills the pipe
+  pump.write_file(file_with(dir, "short"), 5);
+  pump.write_file(file_with(dir, block), block.size());
+  pump.write(numbered(kMiB - 5));
+  REQUIRE(pump.ready());
+  bool was_full = false;
+  for (std::size_t left = 2 * block.size() + kMiB; left > 0;) {
+    left -= receive(io, pipe->read.get(), std::min<std::size_t>(left, 4096)).size();
+    was_full = was_full || !pump.ready();
+  }
+  CHECK(was_full);
+  CHECK(drained == 1);
+}
+
 TEST_CASE("a socket that nobody reads blocks no write") {
   int ends[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);

@@ -145,6 +145,7 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
     } else if (!items_.empty()) {
       wait();
     }
+    if (!ready()) stalled_ = true;  // a block of a file is in memory now
   }
 
   /// One write(2) from the front of the queue; 0, or the errno.
