@@ -66,7 +66,7 @@ po::options_description options_of(Verb verb) {
   }
   if (verb == Verb::logs) {
     add("follow,f", po::bool_switch(), "go on as the log grows, until the attempt ends");
-    add("attempt", po::value<std::uint32_t>(), "of this attempt (default: the last)");
+    add("attempt", po::value<std::int64_t>(), "of this attempt (default: the last)");
   }
   if (verb == Verb::status || verb == Verb::logs) {
     add("run", po::value<std::string>(), "of the run with this id (default: the newest)");
@@ -190,7 +190,11 @@ Command logs_command(Common common, const Values& values, std::string slice) {
   command.slice = std::move(slice);
   command.run_id = text_of(values, "run");
   command.follow = has(values, "follow");
-  if (const auto it = values.find("attempt"); it != values.end()) command.attempt = it->second.as<std::uint32_t>();
+  if (const auto it = values.find("attempt"); it != values.end()) {
+    const auto number = it->second.as<std::int64_t>();
+    if (number < 1 || number > UINT32_MAX) return mistake("--attempt is a number from 1");
+    command.attempt = static_cast<std::uint32_t>(number);
+  }
   return command;
 }
 

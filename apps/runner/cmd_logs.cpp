@@ -96,8 +96,9 @@ int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, 
 }  // namespace
 
 int logs(const LogsCommand& command) {
-  auto run = find_recorded_run(command.common, command.run_id);
-  if (!run) return kUsage;
+  auto found = find_recorded_run(command.common, command.run_id);
+  if (const auto* code = std::get_if<ExitCode>(&found)) return *code;
+  auto* const run = &std::get<RecordedRun>(found);
   const auto slice = find_slice(*run, command.slice);
   if (!slice) {
     complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id);

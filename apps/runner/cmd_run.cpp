@@ -22,11 +22,16 @@ namespace runner::app {
 
 namespace {
 
-int exit_code(const run::LoopResult& result) {
+std::uint64_t succeeded(const core::RunView& view) {
+  std::uint64_t count = 0;
+  for (const auto& job : view.jobs) count += job.succeeded();
+  return count;
+}
+
+/// `wanted`: how many slices have succeeded if every one that was asked for did.
+int exit_code(const run::LoopResult& result, std::uint64_t wanted) {
   if (!result.record_failed.empty()) return kRecordFailed;
-  bool all = true;
-  for (const auto& job : result.view.jobs) all = all && job.succeeded() == job.total();
-  if (all) return kSucceeded;
+  if (succeeded(result.view) == wanted) return kSucceeded;
   if (result.signal != 0) return kSignalBase + result.signal;
   return result.halted.empty() ? kSlicesFailed : kStopped;
 }
@@ -155,6 +160,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     complain(opened.error().message);
     return kRecordFailed;
   }
+  const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
                       .capacity = capacity,
@@ -193,7 +199,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   io.restart();
   io.run();  // output flows as fast as it is read; a reader that does not read is left by Ctrl-C
   face.flush();
-  return exit_code(result);
+  return exit_code(result, wanted);
 }
 
 }  // namespace

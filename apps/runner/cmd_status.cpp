@@ -48,8 +48,9 @@ int status(const StatusCommand& command) {
     complain(format.error().message);
     return kUsage;
   }
-  auto run = find_recorded_run(command.common, command.run_id);
-  if (!run) return kUsage;
+  auto found = find_recorded_run(command.common, command.run_id);
+  if (const auto* code = std::get_if<ExitCode>(&found)) return *code;
+  auto* const run = &std::get<RecordedRun>(found);
   auto view = view_of(*run);
   if (!view) {
     complain(view.error().message);

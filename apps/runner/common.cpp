@@ -213,21 +213,21 @@ std::optional<core::Spec> spec_of(const store::StoredRun& stored) {
 
 }  // namespace
 
-std::optional<RecordedRun> find_recorded_run(const Common& common, const std::optional<std::string>& run_id) {
+std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, const std::optional<std::string>& run_id) {
   const auto path = find_state_dir(common);
-  if (!path) return std::nullopt;
+  if (!path) return kUsage;
   const std::string what = common.spec_path.empty() ? *path : common.spec_path;
   store::StateDir dir(*path);
   std::error_code error;
   if (!fs::exists(dir.database(), error) && !error) {
     complain("no run of " + what + " is recorded (no " + dir.database() + "); start one: runner " +
              util::shell_quote(what));
-    return std::nullopt;
+    return kUsage;
   }
   auto reader = store::Reader::open(dir.database());
   if (!reader) {
     complain(reader.error().message);
-    return std::nullopt;
+    return kRecordFailed;
   }
   // Asked before the rows are read: an attempt without an end is lost only if nobody could have ended it meanwhile.
   const bool live = dir.owner().has_value();
@@ -235,11 +235,11 @@ std::optional<RecordedRun> find_recorded_run(const Common& common, const std::op
   auto found = run_id ? (*reader)->find_run(run_id) : newest;
   if (!found || !newest) {
     complain((found ? newest : found).error().message);
-    return std::nullopt;
+    return kRecordFailed;
   }
   if (!*found) {
     complain(run_id ? "no run " + *run_id + " of " + what + " is recorded" : "no run of " + what + " is recorded");
-    return std::nullopt;
+    return kUsage;
   }
   RecordedRun run{.state_dir = std::move(dir),
                   .reader = std::move(*reader),
@@ -248,7 +248,7 @@ std::optional<RecordedRun> find_recorded_run(const Common& common, const std::op
                   .spec = std::nullopt};
   run.live = live && *newest && (*newest)->info.id == run.stored.info.id;
   run.spec = spec_of(run.stored);
-  return run;
+  return {std::move(run)};
 }
 
 report::Labels labels_of(const core::Spec* spec) {

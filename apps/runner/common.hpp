@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "cli.hpp"
@@ -57,8 +58,9 @@ struct RecordedRun {
   bool live = false;
   std::optional<core::Spec> spec;  ///< as the run knew it; unset when it (or its list of slices) cannot be had any more
 };
-/// Finds the run that a status or logs command means, or says on stderr why there is none.
-std::optional<RecordedRun> find_recorded_run(const Common& common, const std::optional<std::string>& run_id);
+/// Finds the run that a status or logs command means; or says on stderr why there is none to show and returns the exit
+/// code for that.
+std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, const std::optional<std::string>& run_id);
 
 /// Labels for reports; with no spec they fall back to indices. `spec` outlives the result.
 report::Labels labels_of(const core::Spec* spec);

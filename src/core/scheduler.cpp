@@ -119,7 +119,8 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   if (outcome == Outcome::succeeded || outcome == Outcome::cancelled) return;
   ++job.failed;
   if (stop_ == Stop::none && job.plan.max_failed && job.failed > *job.plan.max_failed) {
-    actions.emplace_back(Halt{"max_failed: " + std::to_string(job.failed) + " slices failed, " +
+    actions.emplace_back(Halt{"max_failed: " + std::to_string(job.failed) +
+                              (job.failed == 1 ? " slice failed, " : " slices failed, ") +
                               std::to_string(*job.plan.max_failed) + " allowed"});
     stop(job.plan.on_halt == OnHalt::drain ? Stop::drain : Stop::terminate, now, actions);
   }

@@ -219,8 +219,11 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
     const core::JobSpec& job = spec.jobs[j];
     const bool same_list = stored.jobs[j].fingerprint == job.slices.fingerprint();
-    // A selection was stored by index; of another list it means nothing, so all of that is run.
-    auto selection = parse_stored_selection(same_list ? stored.jobs[j].selection : std::string(), job);
+    if (!same_list && !stored.jobs[j].selection.empty()) {  // stored by index, it means nothing for another list
+      return refuse("run " + stored.info.id + " was begun with --slices, and the list of slices changed since: " +
+                    "start a new run: runner " + request.spec_args + " --slices ...");
+    }
+    auto selection = parse_stored_selection(stored.jobs[j].selection, job);
     if (!selection) return refuse(selection.error().message, Refusal::Why::record);
     session.run.jobs[j].selection = stored_selection(job, *selection);
     session.view.jobs.emplace_back(job.name, selection->count());

@@ -112,6 +112,21 @@ class Resume(RunnerTest):
         self.assertEqual(self.status()["jobs"][0]["succeeded"], 4)
         self.ok("jobs.yaml", "--resume")
 
+    def test_a_subset_of_a_list_that_changed_is_not_guessed(self):
+        self.spec("slices: {list: [a, b, c]}\ncommand: test -e fixed\n")
+        self.ok("jobs.yaml", "--slices", "a,b", code=1)
+        self.spec("slices: {list: [z, b, a]}\ncommand: test -e fixed\n")
+        result = self.ok("jobs.yaml", "--resume", "--accept-changes", code=2)
+        self.assertIn("begun with --slices", result.stderr)
+
+    def test_the_exit_code_tells_of_what_was_asked_for(self):
+        self.spec("slices: 0-9\ncommand: test -e fixed\n")
+        self.ok("jobs.yaml", code=1)
+        self.write("fixed", "")
+        self.ok("jobs.yaml", "--resume", "--slices", "3")
+        self.ok("jobs.yaml", "--resume", "--slices", "3")
+        self.assertEqual(self.status()["jobs"][0]["succeeded"], 1)
+
     def test_a_subset_is_finished_as_a_subset(self):
         self.spec("slices: 0-99\ncommand: echo {slice} >> ran; test -e fixed || test {slice} != 7\n")
         self.ok("jobs.yaml", "--slices", "5-9", code=1)
