@@ -33,6 +33,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kRetryLaunch = 200ms;   ///< when no process could be made and none ends meanwhile
+constexpr auto kSpellEnds = 60s;       ///< without a shortage; else every slice that ends would tell of the next one
 constexpr auto kLogPoll = 100ms;       ///< how often a log with a limit is looked at
 constexpr auto kFirstTreeCheck = 2ms;  ///< then doubling
 constexpr auto kLastTreeCheck = 100ms;
@@ -46,9 +47,11 @@ struct Running {
   util::TimePoint launched_at{};
   timespec outputs_since{};
   std::unique_ptr<Capture> capture;
-  bool exited = false;      ///< and not reaped: it waits for the rest of its tree, or for the tap
-  bool term_asked = false;  ///< TERM is to be sent in the next round
-  bool signalled = false;   ///< by us: it ends when its whole tree has
+  bool exited = false;  ///< and not reaped: it waits for the rest of its tree, or for the tap
+  util::WallTime exited_at{};
+  util::Duration runtime{};  ///< set when it has exited
+  bool term_asked = false;   ///< TERM is to be sent in the next round
+  bool signalled = false;    ///< by us: it ends when its whole tree has
   std::optional<util::TimePoint> killed_at;
 
   [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
@@ -118,7 +121,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   proc::ChildWatcher watcher_;
   std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
   std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
-  bool told_of_shortage_ = false;
+  std::optional<util::TimePoint> last_shortage_;
   std::optional<std::set<std::string>> survivors_;  ///< cookies of this run that were alive at the first adopt()
   asio::steady_timer retry_timer_;
   asio::steady_timer log_timer_;
@@ -163,7 +166,6 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
     wait_for_resources(child.error().message);
     return false;
   }
-  told_of_shortage_ = false;
   if (!child) {
     not_started(request, child.error().message);
     return true;
@@ -200,7 +202,9 @@ void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string 
 }
 
 void LocalExecutor::Impl::wait_for_resources(std::string reason) {
-  if (!std::exchange(told_of_shortage_, true)) notes_.add(BackpressureNote{std::move(reason)});
+  const auto now = util::steady_now();
+  const auto before = std::exchange(last_shortage_, now);
+  if (!before || now - *before > kSpellEnds) notes_.add(BackpressureNote{std::move(reason)});
   at(retry_timer_, kRetryLaunch, [](Impl& self) { self.launch_waiting(); });
 }
 
@@ -218,6 +222,8 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
   }
   Running& running = *slot.running;
   running.exited = true;
+  running.exited_at = util::wall_now();
+  running.runtime = util::steady_now() - running.launched_at;
   if (running.is_being_ended()) {
     schedule_tree_round(util::Duration::zero());
     return;
@@ -247,8 +253,10 @@ void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
 core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optional<proc::ExitStatus>& exit) {
   core::Ending ending;
   ending.started_at = running.started_at;
-  ending.ended_at = util::wall_now();
-  ending.runtime = util::steady_now() - running.launched_at;
+  // A tap that is not ready makes an attempt wait, not run.
+  const bool waited = running.exited && !running.is_being_ended();
+  ending.ended_at = waited ? running.exited_at : util::wall_now();
+  ending.runtime = waited ? running.runtime : util::steady_now() - running.launched_at;
   if (!exit && running.exited) {
     ending.outcome = core::Outcome::lost;
     ending.detail = "its exit status was taken by something else in this process";
