@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "exec/attempt_files.hpp"
 #include "exec/slot_log.hpp"
 #include "exec_harness.hpp"
 
@@ -130,6 +131,23 @@ TEST_CASE("a declared output must be there and be new") {
   CHECK(t.endings.at(8).detail.empty());
 }
 
+TEST_CASE("an output's time is only as exact as its file system") {
+  test::TempDir dir;
+  core::ExpandedAttempt attempt;
+  attempt.outputs = {dir.path + "/out"};
+  std::ofstream(attempt.outputs.front()) << "x";
+  const auto check = [&](timespec modified, timespec started) {
+    const timespec times[2] = {modified, modified};
+    REQUIRE(::utimensat(AT_FDCWD, attempt.outputs.front().c_str(), times, 0) == 0);
+    return check_outputs(attempt, started).empty();
+  };
+  CHECK(check({2000, 0}, {2000, 999'999'999}));            // whole seconds
+  CHECK(check({2000, 250'000'000}, {2000, 251'234'567}));  // 10 ms
+  CHECK_FALSE(check({1999, 0}, {2000, 0}));
+  CHECK_FALSE(check({2000, 250'000'001}, {2000, 250'000'002}));
+  CHECK_FALSE(check({2000, 240'000'000}, {2000, 251'234'567}));
+}
+
 TEST_CASE("a log is cut at its limit and says how much was dropped") {
   for (const bool captured : {false, true}) {
     CAPTURE(captured);
@@ -251,10 +269,14 @@ TEST_CASE("while the tap is not ready nothing is read and the slice waits") {
   CHECK(t.endings.empty());
   CHECK(tap.total == 0);
   CHECK_FALSE(t.exists("done"));
+  t.io.restart();
+  t.io.poll();
+  const auto exited_by = util::wall_now();
   tap.is_ready = true;
   t.executor->resume_output();
   t.run_until_finished(2);
   CHECK(tap.total == 1'000'006);
+  CHECK(t.endings.at(1).ended_at <= exited_by);
 }
 
 TEST_CASE("a tap that is never ready does not keep a killed attempt from ending") {

@@ -31,6 +31,14 @@ util::Result<util::Fd> open_for_child(const std::string& path, int flags) {
   return fd;
 }
 
+/// `modified` is cut to what its file system can store, from whole seconds to nanoseconds; so `started` is, too.
+bool is_older(const timespec& modified, const timespec& started) {
+  long unit = 1'000'000'000;
+  while (modified.tv_nsec % unit != 0) unit /= 10;
+  const long nanoseconds = started.tv_nsec - started.tv_nsec % unit;
+  return std::tie(modified.tv_sec, modified.tv_nsec) < std::tie(started.tv_sec, nanoseconds);
+}
+
 }  // namespace
 
 util::Result<util::Fd> open_stdin(const core::ExpandedAttempt& attempt) {
@@ -68,8 +76,7 @@ std::string check_outputs(const core::ExpandedAttempt& attempt, const timespec& 
       const std::string missing = "missing output " + shown(attempt, path);
       return errno == ENOENT ? missing : util::errno_error(missing, errno).message;
     }
-    if (std::tie(info.st_mtim.tv_sec, info.st_mtim.tv_nsec) < std::tie(started.tv_sec, started.tv_nsec))
-      return "output " + shown(attempt, path) + " is older than this attempt";
+    if (is_older(info.st_mtim, started)) return "output " + shown(attempt, path) + " is older than this attempt";
   }
   return {};
 }
