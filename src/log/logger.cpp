@@ -215,7 +215,8 @@ util::Result<void> RunLog::open(const std::string& path, const core::LogSpec& sp
 void RunLog::close() {
   if (!file_) return;
   file_->backlog.hurry_for_good();
-  file_->pool.reset();  // takes all that is queued, then joins
+  file_->pool.reset();   // takes all that is queued, then joins
+  file_->sink->flush();  // once more what the disk refused, if anything
   say_trouble();
   if (const auto dropped = file_->sink->dropped(); dropped != 0)
     console_->logger.error("{}: {} lines could not be written", util::escape_for_display(file_->path), dropped);
