@@ -228,7 +228,7 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
     schedule_tree_round(util::Duration::zero());
     return;
   }
-  ::kill(-pid, SIGKILL);  // what it has left behind in its group; the zombie pins the number
+  proc::kill_group(pid);  // what it has left behind in its group; the zombie pins the number
   if (running.capture && !options_.tap->ready()) return;  // resume_output() goes on
   complete(slot);
   notes_.deliver();
@@ -245,7 +245,7 @@ void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   if (!detail.empty()) ending.detail = std::move(detail);
   if (!slot.log.problem().empty()) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
   // Members of the group that were killed above may not be dead yet; the number is theirs until they are.
-  const bool others = !running.exited || ::kill(-running.pid, 0) == 0;
+  const bool others = !running.exited || proc::group_exists(running.pid);
   ending.log = slot.log.end(running.request.log, others);
   notes_.add(FinishedNote{running.request.id, std::move(ending)});
 }

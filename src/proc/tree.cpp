@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <charconv>
 #include <memory>
@@ -206,6 +207,16 @@ void signal_tree(pid_t root, const std::vector<Process>& tree, int signal) {
   for (const auto& process : tree) {
     if (root <= 0 || process.group != root) signal_process(process, signal);
   }
+}
+
+void kill_group(pid_t group) {
+  assert(group > 1);  // 0 would be our own group, and -1 everybody
+  ::kill(-group, SIGKILL);
+}
+
+bool group_exists(pid_t group) {
+  assert(group > 1);
+  return ::kill(-group, 0) == 0;
 }
 
 std::uint64_t start_of(pid_t pid) {

@@ -38,6 +38,12 @@ void signal_process(const Process& process, int signal);
 /// Sends `signal` to the root's process group at once (which outruns its forks), and to the others one by one.
 void signal_tree(pid_t root, const std::vector<Process>& tree, int signal);
 
+/// Kills a process group at once. The caller pins the number: the group's leader is not reaped yet.
+void kill_group(pid_t group);
+
+/// Whether a process group has members, zombies included.
+[[nodiscard]] bool group_exists(pid_t group);
+
 /// The start of a process, as in Process; 0 if there is none.
 [[nodiscard]] std::uint64_t start_of(pid_t pid);
 
