@@ -9,7 +9,7 @@
 #include "proc/child.hpp"
 
 int main(int argc, char** argv) {
-  using namespace runner::app;
+  using namespace runner::app;  // NOLINT(google-build-using-namespace): main is all there is here
   struct Dispatch {
     int operator()(const RunCommand& command) const { return command.dry_run ? dry_run(command) : run(command); }
     int operator()(const StatusCommand& command) const { return status(command); }

@@ -25,6 +25,8 @@ class Capture {
   /// The read ends; one that is closed is not read. `tap` and `log` outlive this.
   Capture(boost::asio::io_context& io, core::OutputTap& tap, SlotLog& log, Source source, util::Fd out, util::Fd err);
   ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
 
   /// Reads on after the tap has become ready.
   void resume();

@@ -35,6 +35,7 @@ util::Result<std::unique_ptr<Executor>> make_executor(std::string_view name, boo
 
 std::vector<std::string_view> executor_names() {
   std::vector<std::string_view> names;
+  names.reserve(kExecutors.size());
   for (const auto& entry : kExecutors) names.push_back(entry.name);
   return names;
 }

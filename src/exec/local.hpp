@@ -14,6 +14,8 @@ class LocalExecutor final : public Executor {
  public:
   LocalExecutor(boost::asio::io_context& io, ExecutorEvents& events, const ExecutorOptions& options);
   ~LocalExecutor() override;
+  LocalExecutor(const LocalExecutor&) = delete;
+  LocalExecutor& operator=(const LocalExecutor&) = delete;
 
   [[nodiscard]] core::Resources capacity() const override;
   void launch(LaunchRequest request) override;

@@ -19,6 +19,8 @@ class SlotLog {
   SlotLog(std::string run_dir, std::uint32_t slot) : run_dir_(std::move(run_dir)), slot_(slot) {}
   /// Removes the file if it is empty.
   ~SlotLog();
+  SlotLog(const SlotLog&) = delete;
+  SlotLog& operator=(const SlotLog&) = delete;
   SlotLog(SlotLog&& other) noexcept = default;
   SlotLog& operator=(SlotLog&&) = delete;
 

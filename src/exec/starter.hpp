@@ -33,6 +33,8 @@ class Starter {
 
   explicit Starter(Options options);
   ~Starter();
+  Starter(const Starter&) = delete;
+  Starter& operator=(const Starter&) = delete;
 
   /// The child, or why there is none, ready to be shown; is_shortage() tells whether waiting may help.
   util::Result<Child> start(const LaunchRequest& request, SlotLog& log);

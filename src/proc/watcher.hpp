@@ -23,6 +23,8 @@ class ChildWatcher {
 
   ChildWatcher(boost::asio::io_context& io, Exited exited);
   ~ChildWatcher();
+  ChildWatcher(const ChildWatcher&) = delete;
+  ChildWatcher& operator=(const ChildWatcher&) = delete;
 
   /// Without a pidfd the child is found by SIGCHLD.
   void watch(pid_t pid, util::Fd pidfd, std::uint32_t token);

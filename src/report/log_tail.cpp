@@ -13,7 +13,7 @@ namespace runner::report {
 
 namespace {
 
-constexpr off_t kTail = 16 * 1024;
+constexpr off_t kTail = 16L * 1024;
 
 }  // namespace
 

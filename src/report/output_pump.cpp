@@ -27,7 +27,7 @@ constexpr std::size_t kMaxBytes = 1U << 20U;
 constexpr std::size_t kMaxFiles = 64;
 // A pipe that polls writable takes this much (PIPE_BUF) without blocking, if nobody else fills it in between.
 constexpr std::size_t kSafeWrite = 4096;
-constexpr std::size_t kFileBlock = 64 * 1024;
+constexpr std::size_t kFileBlock = 64UL * 1024;
 constexpr int kBurst = 64;  // writes in a row before the loop has its turn
 
 /// How to write to the target without blocking.

@@ -6,7 +6,7 @@ namespace runner::report {
 
 namespace {
 
-constexpr std::size_t kMemory = 16 * 1024;  // per slice and stream; most slices write less
+constexpr std::size_t kMemory = 16UL * 1024;  // per slice and stream; most slices write less
 
 void print(Spool& spool, OutputPump& pump) {
   if (spool.in_memory()) {

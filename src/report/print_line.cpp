@@ -6,7 +6,7 @@ namespace runner::report {
 
 namespace {
 
-constexpr std::size_t kMemory = 64 * 1024;  // of a partial line
+constexpr std::size_t kMemory = 64UL * 1024;  // of a partial line
 
 std::string prefix_of(const std::string& key) {
   return util::escape_for_display(key, 200) + ": ";

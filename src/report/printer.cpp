@@ -35,6 +35,7 @@ util::Result<std::unique_ptr<Printer>> make_printer(std::string_view name, Print
 
 std::vector<std::string> printer_names() {
   std::vector<std::string> names;
+  names.reserve(kPrinters.size());
   for (const Entry& entry : kPrinters) names.emplace_back(entry.name);
   return names;
 }
