@@ -21,6 +21,7 @@ class FragileWriter final : public store::Writer {
     events_.trouble("the disk is gone", false);
   }
 
+  void hurry() override {}
   util::Result<void> begin_run(const store::NewRun&) override { return {}; }
   util::Result<void> resume_run(const store::NewRun&, const std::vector<core::AttemptId>&,
                                 const std::vector<store::Remap>&) override {

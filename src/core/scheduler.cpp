@@ -156,6 +156,7 @@ void Scheduler::end(const AttemptId& id, Running& attempt, Outcome why, bool by_
 void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   if (how <= stop_) return;
   if (stop_ == Stop::none) drop_what_waits(actions);
+  starved_ = false;
   stop_ = how;
   if (how == Stop::drain) return;
   for (auto& [id, attempt] : running_) end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);

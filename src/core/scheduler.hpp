@@ -104,6 +104,8 @@ class Scheduler {
   void step(const Input& input, util::TimePoint now, Actions& actions);
 
   [[nodiscard]] std::size_t running() const { return running_.size(); }
+  /// A slot is free for a claim that is not durable yet: the commit is waited for.
+  [[nodiscard]] bool starved() const { return starved_; }
   [[nodiscard]] bool stopping() const { return stop_ != Stop::none; }
 
  private:

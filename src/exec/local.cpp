@@ -51,6 +51,7 @@ struct Running {
   util::WallTime exited_at{};
   util::Duration runtime{};  ///< set when it has exited
   bool term_asked = false;   ///< TERM is to be sent in the next round
+  bool found_empty = false;  ///< nothing of its tree was alive in the last round
   bool signalled = false;    ///< by us: it ends when its whole tree has
   std::optional<util::TimePoint> killed_at;
 
@@ -382,8 +383,10 @@ void LocalExecutor::Impl::signal_running(Running& running, const std::vector<pro
 
 /// Completes an attempt of which nothing is alive, or which cannot be killed. False: it lives on.
 bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& tree) {
-  const Running& running = *slot.running;
-  if (running.exited && tree.empty()) {
+  Running& running = *slot.running;
+  // One look at /proc can miss a process that was forked while it was going on and whose parent is gone: two cannot.
+  const bool was_empty = std::exchange(running.found_empty, tree.empty());
+  if (running.exited && tree.empty() && was_empty) {
     complete(slot);
     return true;
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "exec/attempt_files.hpp"
+#include "proc/child.hpp"
 #include "proc/environment.hpp"
 #include "proc/launcher.hpp"
 #include "proc/program.hpp"
@@ -44,6 +45,9 @@ std::string cookie_prefix(const std::string& run_id) {
 struct Starter::Impl {
   explicit Impl(Options given) : options(std::move(given)), environment(::environ) {
     launcher.use_pidfd = options.use_pidfd;
+    launcher.descriptor_limit = proc::raise_descriptor_limit();
+    std::error_code error;
+    workdir = std::filesystem::current_path(error).native();
   }
 
   util::Result<Streams> open_streams(const LaunchRequest& request, SlotLog& log);
@@ -55,6 +59,7 @@ struct Starter::Impl {
   proc::Environment environment;
   util::Fd null;
   std::string cookie;
+  std::string workdir;  ///< ours: a child that is to work here is here already
   std::vector<const char*> argv;
   Found last;
 };
@@ -117,7 +122,8 @@ util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, c
   if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
   cookie = cookie_of(options.run_id, request.id);
   launcher.env = environment.with(attempt.env, cookie);
-  launcher.workdir = attempt.workdir.empty() ? nullptr : attempt.workdir.c_str();
+  const bool is_here = attempt.workdir.empty() || attempt.workdir == workdir;
+  launcher.workdir = is_here ? nullptr : attempt.workdir.c_str();
   argv.clear();
   for (const auto& argument : attempt.command.argv) argv.push_back(argument.c_str());
   argv.push_back(nullptr);

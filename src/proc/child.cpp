@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace runner::proc {
 namespace {
@@ -53,6 +55,17 @@ void keep_zombies() {
   struct sigaction defaults {};
   defaults.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &defaults, nullptr);
+}
+
+std::optional<std::uint64_t> raise_descriptor_limit() {
+  constexpr rlim_t kEnough = rlim_t{1} << 20U;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
+  const rlim_t wanted = std::min(limit.rlim_max, kEnough);
+  if (limit.rlim_cur >= wanted) return std::nullopt;
+  const rlim_t former = std::exchange(limit.rlim_cur, wanted);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
+  return former;
 }
 
 void open_standard_descriptors() {

@@ -33,4 +33,8 @@ void keep_zombies();
 /// Opens /dev/null on those of 0, 1, 2 that are closed, so that no file of ours becomes a child's stdin by accident.
 void open_standard_descriptors();
 
+/// Raises this process's soft RLIMIT_NOFILE to the hard one (at most 2^20): a slot may need six descriptors. The former
+/// one, for the children to have; nullopt when it was as high already.
+std::optional<std::uint64_t> raise_descriptor_limit();
+
 }  // namespace runner::proc

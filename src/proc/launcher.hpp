@@ -35,6 +35,7 @@ class Launcher : public boost::process::v2::posix::default_launcher {
 
   std::optional<int> nice;
   std::optional<mode_t> umask;
+  std::optional<std::uint64_t> descriptor_limit;  ///< as SpawnPlan's
   const char* workdir = nullptr;  ///< as process_start_dir, without a copy, and a failure is told as Stage::workdir
   bool use_pidfd = true;
 
@@ -76,7 +77,7 @@ class Launcher : public boost::process::v2::posix::default_launcher {
   template <class... Inits>
   Spawned spawn_with(const std::filesystem::path& executable, Argv argv, Inits&... inits);
 
-  SpawnStack stack_;
+  SpawnContext context_;
   Stage failed_ = Stage::none;
 };
 
@@ -126,12 +127,13 @@ Spawned Launcher::spawn_with(const std::filesystem::path& executable, Argv argv,
   plan.env = env;
   plan.nice = nice;
   plan.umask = umask;
+  plan.descriptor_limit = descriptor_limit;
   plan.workdir = workdir;
   plan.setup = [](void* data) { return (*static_cast<decltype(in_child)*>(data))(); };
   plan.setup_data = &in_child;
   plan.keep_fds = fd_whitelist;
   plan.pidfd = use_pidfd;
-  return spawn(plan, stack_);
+  return spawn(plan, context_);
 }
 
 template <class... Inits>

@@ -83,6 +83,7 @@ void Loop::feed(const core::Input& input) {
   for (const auto& action : actions) {
     std::visit([this](const auto& one) { carry_out(one); }, action);
   }
+  if (scheduler_.starved()) writer_->hurry();
   actions_ = std::move(actions);
 }
 
@@ -160,6 +161,7 @@ void Loop::carry_out(const core::WakeAt& action) {
 void Loop::carry_out(const core::Done&) {
   done_ = true;
   asio_->wake.cancel();
+  writer_->hurry();
   finish_if_over();
 }
 
@@ -310,6 +312,7 @@ void Loop::move_run(core::State state, const std::string& reason) {
   // A run ends after its jobs and begins before them.
   const bool ending = state == core::State::completed || state == core::State::terminated;
   last_sequence_ = writer_->run_state(state, event.at, reason);
+  writer_->hurry();
   const auto tell_run = [&] {
     event.kind = core::SystemKind::run;
     event.name = setup_.spec->name;

@@ -92,6 +92,8 @@ class Writer {
   virtual Sequence unclaim(const core::AttemptId& id) = 0;
   virtual Sequence started(const core::AttemptId& id, util::WallTime at, int pid, std::string log) = 0;
   virtual Sequence ended(const core::AttemptId& id, core::Ending ending) = 0;
+  /// What is queued is waited for: it is committed without regard to the gap.
+  virtual void hurry() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
 };
 

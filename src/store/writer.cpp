@@ -26,7 +26,7 @@ constexpr auto kRetryInterval = std::chrono::milliseconds(200);
 // A commit may take one part in so many of the time, up to a gap that people would notice: what a commit costs differs
 // by a factor of a hundred between a local disk and a busy shared one.
 constexpr int kCommitShare = 32;
-constexpr util::Duration kMaxCommitGap = std::chrono::milliseconds(200);
+constexpr util::Duration kMaxCommitGap = std::chrono::milliseconds(100);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
 
 /// The writer's thread leaves every signal to the loop's.
@@ -98,6 +98,7 @@ class SqliteWriter final : public Writer {
     bool may_pass = false;
   };
 
+  void hurry() override;
   Sequence push(Operation operation);
   void work();
   bool take(std::vector<Operation>& taken, Sequence& through);
@@ -127,6 +128,7 @@ class SqliteWriter final : public Writer {
   std::vector<Operation> queue_;
   Sequence last_ = 0;
   bool idle_ = false;      // the thread sleeps until something is queued
+  bool hurried_ = false;   // somebody waits for what is queued
   bool stopping_ = false;  // no more calls will come
   bool given_up_ = false;
 
@@ -158,6 +160,14 @@ Sequence SqliteWriter::push(Operation operation) {
   }
   if (idle) wake_.notify_one();
   return sequence;
+}
+
+void SqliteWriter::hurry() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.empty() || std::exchange(hurried_, true)) return;
+  }
+  wake_.notify_one();
 }
 
 template <class Work>
@@ -221,7 +231,8 @@ bool SqliteWriter::take(std::vector<Operation>& taken, Sequence& through) {
     wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });
     idle_ = false;
   }
-  wake_.wait_until(lock, last_commit_ + commit_gap_, [&] { return stopping_; });
+  wake_.wait_until(lock, last_commit_ + commit_gap_, [&] { return stopping_ || hurried_; });
+  hurried_ = false;
   if (queue_.empty() || given_up_) return false;
   taken.swap(queue_);
   through = last_;
