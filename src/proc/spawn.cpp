@@ -40,9 +40,9 @@ using KernelSigset = std::uint64_t;
 using KernelSigaction = std::array<unsigned long, 8>;
 
 struct ChildContext {
-  const SpawnPlan* plan;
-  pid_t parent;
-  std::uint64_t changed_signals;
+  const SpawnPlan* plan = nullptr;
+  pid_t parent = 0;
+  std::uint64_t changed_signals = 0;
   Stage failed = Stage::none;
   int error = 0;
 };
