@@ -72,7 +72,12 @@ class Harness : public exec::ExecutorEvents {
   Harness(const Harness&) = delete;
   Harness& operator=(const Harness&) = delete;
 
-  void make_local(const exec::ExecutorOptions& options) {
+  std::string run_id;
+
+  /// The run's id gets our pid: it is in the cookie by which processes are killed, and the same test may run beside us.
+  void make_local(exec::ExecutorOptions options) {
+    options.run_id += "-" + std::to_string(::getpid());
+    run_id = options.run_id;
     auto made = exec::make_executor("local", io, *this, options);
     REQUIRE(made.ok());
     executor = std::move(*made);

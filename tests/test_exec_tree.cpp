@@ -126,9 +126,9 @@ TEST_CASE("a tree that forks as fast as it can is ended") {
 
 TEST_CASE("survivors of an attempt of an earlier runner are ended when it is adopted") {
   Local t;
-  t.shell(0,
-          "env -i PATH=\"$PATH\" RUNNER_COOKIE=tree-test.0.9.1 setsid -f sh -c 'echo $$ > survivor; exec sleep 1000'; "
-          "while [ ! -s survivor ]; do sleep 0.01; done");
+  t.shell(0, "env -i PATH=\"$PATH\" RUNNER_COOKIE=" + t.run_id +
+                 ".0.9.1 setsid -f sh -c 'echo $$ > survivor; exec sleep 1000'; "
+                 "while [ ! -s survivor ]; do sleep 0.01; done");
   t.run_until_finished(1);
   const int survivor = t.written_pids("survivor").at(0);
   CHECK_FALSE(is_gone(survivor));
