@@ -42,14 +42,7 @@ TEST_CASE("fast slices are claimed further ahead, slow ones leave few claims beh
   // 20 ms from claim to acknowledgement, 1 ms a slice: 80 slices run in between.
   std::size_t most_ahead = 0;
   for (int commit = 0; commit < 100; ++commit) {
-    for (int ms = 0; ms < 20; ++ms) {
-      sim.now += 1ms;
-      const auto running = sim.running;
-      for (const auto& [id, slot] : running) {
-        sim.running.erase(id);
-        sim.feed(Finished{id, {}});
-      }
-    }
+    sim.run_slices_of_a_millisecond(20);
     sim.acknowledge();
     most_ahead = std::max(most_ahead, sim.claimed.size() - sim.launched.size());
   }
@@ -71,14 +64,7 @@ TEST_CASE("slots do not go on starving where commits take longer than slices by 
   std::size_t launched_before = 0;
   for (int commit = 0; commit < 20; ++commit) {
     launched_before = sim.launched.size();
-    for (int ms = 0; ms < 1000; ++ms) {
-      sim.now += 1ms;
-      const auto running = sim.running;
-      for (const auto& [id, slot] : running) {
-        sim.running.erase(id);
-        sim.feed(Finished{id, {}});
-      }
-    }
+    sim.run_slices_of_a_millisecond(1000);
     sim.acknowledge();
   }
   CHECK(sim.launched.size() - launched_before > 3900);

@@ -56,6 +56,17 @@ class Sim {
     feed(Tick{});
     settle();
   }
+  /// So many rounds in which everything that runs takes 1 ms and succeeds; acknowledges nothing.
+  void run_slices_of_a_millisecond(int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      now += 1ms;
+      const auto ending = running;
+      for (const auto& [id, slot] : ending) {
+        running.erase(id);
+        feed(Finished{id, {}});
+      }
+    }
+  }
   AttemptId attempt_of(std::uint64_t slice) const {
     for (const auto& [id, slot] : running) {
       if (id.slice == slice) return id;
