@@ -39,16 +39,8 @@ int dry_run(const RunCommand& command) {
   std::vector<core::JobPlan> plans;
   std::string run_id = "RUN";
   if (command.resume) {
-    auto opened = run::open_session({.spec = &spec,
-                                     .resume = true,
-                                     .accept_changes = command.accept_changes,
-                                     .slices = command.slices,
-                                     .settings = loaded->settings,
-                                     .spec_args = spec_arguments(command.common, spec.path)});
-    if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
-      complain(refusal->message);
-      return exit_code(refusal->why);
-    }
+    auto opened = open_session(command, *loaded);
+    if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
     auto& session = std::get<run::Session>(opened);
     plans = std::move(session.plans);
     run_id = session.run.id;

@@ -212,16 +212,8 @@ int run(const RunCommand& command) {
   const core::Spec& spec = loaded->spec;
   const host::Machine machine = host::detect();
   if (!fits(spec, machine)) return kUsage;
-  auto opened = run::open_session({.spec = &spec,
-                                   .resume = command.resume,
-                                   .accept_changes = command.accept_changes,
-                                   .slices = command.slices,
-                                   .settings = loaded->settings,
-                                   .spec_args = spec_arguments(command.common, spec.path)});
-  if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
-    complain(refusal->message);
-    return exit_code(refusal->why);
-  }
+  auto opened = open_session(command, *loaded);
+  if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
   auto& session = std::get<run::Session>(opened);
   if (command.resume && session.slices_to_run() == 0) {
     if (command.common.verbosity >= 0) {

@@ -72,6 +72,8 @@ std::optional<SpecToRun> load_spec_to_run(const RunCommand& command) {
   return SpecToRun{std::move(*spec), format_settings(settings)};
 }
 
+namespace {
+
 ExitCode exit_code(run::Refusal::Why why) {
   switch (why) {
     case run::Refusal::Why::usage:
@@ -83,6 +85,8 @@ ExitCode exit_code(run::Refusal::Why why) {
   }
   return kBug;
 }
+
+}  // namespace
 
 bool fits(const core::Spec& spec, const host::Machine& machine) {
   for (const auto& job : spec.jobs) {
@@ -100,6 +104,20 @@ bool fits(const core::Spec& spec, const host::Machine& machine) {
     }
   }
   return true;
+}
+
+std::variant<run::Session, ExitCode> open_session(const RunCommand& command, const SpecToRun& loaded) {
+  auto opened = run::open_session({.spec = &loaded.spec,
+                                   .resume = command.resume,
+                                   .accept_changes = command.accept_changes,
+                                   .slices = command.slices,
+                                   .settings = loaded.settings,
+                                   .spec_args = spec_arguments(command.common, loaded.spec.path)});
+  if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
+    complain(refusal->message);
+    return exit_code(refusal->why);
+  }
+  return std::move(std::get<run::Session>(opened));
 }
 
 std::string format_settings(const std::vector<std::pair<std::string, std::string>>& settings) {

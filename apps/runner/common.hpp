@@ -38,7 +38,8 @@ struct SpecToRun {
 };
 /// Or every problem on stderr and nullopt.
 std::optional<SpecToRun> load_spec_to_run(const RunCommand& command);
-ExitCode exit_code(run::Refusal::Why why);
+/// The session for it; or says on stderr why there is none and returns the exit code for that. `loaded` outlives it.
+std::variant<run::Session, ExitCode> open_session(const RunCommand& command, const SpecToRun& loaded);
 /// A slice that can never be admitted is a mistake in the spec: said on stderr, and false.
 bool fits(const core::Spec& spec, const host::Machine& machine);
 
