@@ -111,6 +111,9 @@ inline NewRun a_run(const std::string& id = "20261121-164328-k3xa") {
   run.spec_text = "slices: 0-99\n";
   run.host = "node7";
   run.pid = 4711;
+  run.boot_id = "6f1a0b1e-25a4-4c1b-9d0e-7f1f6f3c5a77";
+  run.containment = "guard, death signal";
+  run.place = "66305:1234";
   run.started_at = at(0);
   run.settings = "m_factor=2";
   run.jobs = {{.name = "correlate", .slices = 100, .fingerprint = 0xFEDCBA9876543210U, .selection = "3,7-9"}};

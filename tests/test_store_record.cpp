@@ -25,6 +25,9 @@ TEST_CASE("a run comes back as it was begun") {
   CHECK(run.info.spec_path == "/data/jobs.yaml");
   CHECK(run.info.host == "node7");
   CHECK(run.info.pid == 4711);
+  CHECK(run.boot_id == a_run().boot_id);
+  CHECK(run.place == a_run().place);
+  CHECK(run.info.containment == "guard, death signal");
   CHECK(run.info.state == core::State::initial);
   CHECK(run.info.started_at == at(0));
   CHECK_FALSE(run.info.ended_at.has_value());

@@ -49,6 +49,8 @@ TEST_CASE("resuming marks the attempts without an end as lost and counts") {
   NewRun again = a_run();
   again.host = "node8";
   again.pid = 5000;
+  again.boot_id = "";
+  again.containment = "cookie";
   again.spec_text = "slices: 0-49\n";
   again.started_at = at(1000);
   again.jobs[0].slices = 50;
@@ -62,6 +64,8 @@ TEST_CASE("resuming marks the attempts without an end as lost and counts") {
   CHECK((*run)->info.resumes == 1);
   CHECK((*run)->info.host == "node8");
   CHECK((*run)->info.pid == 5000);
+  CHECK((*run)->boot_id.empty());
+  CHECK((*run)->info.containment == "cookie");
   CHECK((*run)->info.started_at == at(0));
   CHECK((*run)->info.state == core::State::initial);
   CHECK_FALSE((*run)->info.ended_at.has_value());

@@ -178,7 +178,7 @@ TEST_CASE("an end without a claim is a bug that is not passed over") {
   CHECK(contains(listener.final_messages()[0], "bug"));
 }
 
-TEST_CASE("a file that is no database, is damaged, or is another program's is refused with the next step") {
+TEST_CASE("a file that is no database, or is damaged, is refused with the next step") {
   const TemporaryDirectory dir;
   const std::string path = dir / "state.db";
   Listener listener;
@@ -208,36 +208,6 @@ TEST_CASE("a file that is no database, is damaged, or is another program's is re
     CHECK(contains(read.error().message, "damaged (database disk image is malformed)"));
     CHECK(contains(read.error().message, ".recover"));
   }
-  SUBCASE("another program's") {
-    sqlite3* handle = nullptr;
-    REQUIRE(sqlite3_open(path.c_str(), &handle) == SQLITE_OK);
-    REQUIRE(sqlite3_exec(handle, "CREATE TABLE t (x)", nullptr, nullptr, nullptr) == SQLITE_OK);
-    sqlite3_close(handle);
-    const auto writer = Writer::open(path, listener);
-    REQUIRE_FALSE(writer.ok());
-    CHECK(contains(writer.error().message, "not a record of runner's"));
-  }
-}
-
-TEST_CASE("a record with another schema is refused with what to do") {
-  const TemporaryDirectory dir;
-  const std::string path = dir / "state.db";
-  Listener listener;
-  open_writer(path, listener).reset();
-  sqlite3* handle = nullptr;
-  REQUIRE(sqlite3_open(path.c_str(), &handle) == SQLITE_OK);
-  REQUIRE(sqlite3_exec(handle,
-                       "UPDATE meta SET value = '99' WHERE name = 'schema';"
-                       "UPDATE meta SET value = 'runner 7.1' WHERE name = 'written_by'",
-                       nullptr, nullptr, nullptr) == SQLITE_OK);
-  sqlite3_close(handle);
-  const auto writer = Writer::open(path, listener);
-  REQUIRE_FALSE(writer.ok());
-  CHECK(contains(writer.error().message, "schema 99, written by runner 7.1"));
-  CHECK(contains(writer.error().message, "use the other version"));
-  const auto reader = Reader::open(path);
-  REQUIRE_FALSE(reader.ok());
-  CHECK(reader.error().message == writer.error().message);
 }
 
 // ---- a real file system of 2 MB, where this process may mount one

@@ -96,8 +96,9 @@ struct RunInfo {
   util::WallTime started_at{};
   std::optional<util::WallTime> ended_at;
   std::uint32_t resumes = 0;
-  bool live = false;   ///< a runner holds the lock
-  std::string reason;  ///< why it ended early, if it did
+  bool live = false;        ///< a runner holds the lock
+  std::string reason;       ///< why it ended early, if it did
+  std::string containment;  ///< what holds the slices' processes, "guard, death signal, cookie"; "" unknown
 };
 
 struct RunView {

@@ -81,4 +81,9 @@ std::string hostname() {
   return name.data();
 }
 
+std::string boot_id() {
+  const auto text = util::read_file("/proc/sys/kernel/random/boot_id", 100);
+  return text ? std::string(util::trim(*text)) : std::string();
+}
+
 }  // namespace runner::host

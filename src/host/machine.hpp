@@ -19,4 +19,7 @@ std::string describe_topology();
 
 std::string hostname();
 
+/// The running kernel's id, another one after every boot; "" where there is none.
+std::string boot_id();
+
 }  // namespace runner::host

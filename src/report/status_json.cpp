@@ -67,6 +67,7 @@ void write_run(JsonWriter& json, const core::RunInfo& info) {
   time_member(json, "ended_at", info.ended_at);
   json.member("resumes", info.resumes);
   json.member("reason", info.reason);
+  text_or_null(json, "containment", info.containment);
   json.end_object();
 }
 

@@ -44,6 +44,7 @@ std::string head_text(const StatusSource& source, const Style& style) {
   if (info.resumes > 0) out += ", resumed " + count_of(info.resumes, "time", "times");
   out += "\nspec    " + util::escape_for_display(info.spec_path, 4096);
   out += "\nstate   " + state_text(info, source.now, style) + "\n";
+  if (!info.containment.empty()) out += "held by " + util::escape_for_display(info.containment) + "\n";
   if (!source.context.run_dir.empty()) {
     out += "logs    " + util::escape_for_display(source.context.run_dir + "/slices", 4096) + "\n";
   }

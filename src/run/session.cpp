@@ -69,7 +69,7 @@ Result<core::IntervalSet> parse_stored_selection(const std::string& text, const 
   return set;
 }
 
-store::NewRun describe(const SessionRequest& request, std::string id) {
+store::NewRun describe(const SessionRequest& request, const store::StateLock& lock, std::string id) {
   const core::Spec& spec = *request.spec;
   store::NewRun run;
   run.id = std::move(id);
@@ -79,6 +79,8 @@ store::NewRun describe(const SessionRequest& request, std::string id) {
   run.settings = request.settings;
   run.host = host::hostname();
   run.pid = ::getpid();
+  run.boot_id = host::boot_id();
+  run.place = lock.place();
   run.started_at = util::wall_now();
   for (const auto& job : spec.jobs) {
     run.jobs.push_back(
@@ -96,6 +98,7 @@ core::RunInfo info_of(const store::NewRun& run) {
   info.pid = run.pid;
   info.started_at = run.started_at;
   info.live = true;
+  info.containment = run.containment;
   return info;
 }
 
@@ -119,7 +122,7 @@ Result<void> Session::record(store::Writer& writer) const {
 namespace {
 
 std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& session) {
-  session.run = describe(request, store::new_run_id(util::wall_now()));
+  session.run = describe(request, session.lock, store::new_run_id(util::wall_now()));
   session.view.info = info_of(session.run);
   for (std::size_t j = 0; j < request.spec->jobs.size(); ++j) {
     const core::JobSpec& job = request.spec->jobs[j];
@@ -209,11 +212,12 @@ Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id,
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
                                         store::Reader& reader, Session& session) {
   const core::Spec& spec = *request.spec;
-  session.run = describe(request, stored.info.id);
+  session.run = describe(request, session.lock, stored.info.id);
   session.view.info = info_of(session.run);
   session.view.info.started_at = stored.info.started_at;
   session.view.info.resumes = stored.info.resumes + 1;
   session.completed = stored.info.state == core::State::completed;
+  session.copied = !stored.place.empty() && stored.place != session.lock.place();
 
   std::vector<core::IntervalSet> selections;
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
@@ -275,19 +279,20 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .run = {},
                   .resumed = request.resume,
                   .completed = false,
+                  .copied = false,
                   .view = {},
                   .plans = {},
                   .lost = {},
                   .remaps = {}};
 
+  auto reader = store::Reader::open(session.state_dir.database());
+  const bool is_empty = !reader && reader.error().errno_value == ENOENT;
+  if (!reader && !is_empty) return refuse(reader.error().message, Refusal::Why::record);
   if (!request.resume) {
     if (auto refusal = plan_new_run(request, session)) return *refusal;
     return session;
   }
-
-  auto reader = store::Reader::open(session.state_dir.database());
-  if (!reader && reader.error().errno_value == ENOENT) return no_run(request);
-  if (!reader) return refuse(reader.error().message, Refusal::Why::record);
+  if (is_empty) return no_run(request);
   auto chosen = run_to_resume(request, **reader);
   if (auto* refusal = std::get_if<Refusal>(&chosen)) return *refusal;
   if (auto refusal = plan_resumed_run(request, std::get<store::StoredRun>(chosen), **reader, session)) return *refusal;

@@ -39,6 +39,7 @@ struct Session {
   store::NewRun run;  ///< of this invocation; a resumed run keeps its id
   bool resumed = false;
   bool completed = false;  ///< a resumed run that ended so, by its record
+  bool copied = false;     ///< a resumed run whose record was written elsewhere: its processes are another record's
   core::RunView view;      ///< before the first launch
   std::vector<core::JobPlan> plans;
   std::vector<core::AttemptId>

@@ -26,9 +26,11 @@ core::State state_from_name(std::string_view text) {
   return core::State::initial;
 }
 
-constexpr std::string_view kRunColumns =
-    "SELECT number, id, name, spec_path, spec, host, pid, state, started_at, ended_at, resumes, reason, settings "
-    "FROM run ";
+/// The columns that read_run() expects, of a file with that version of the schema.
+std::string select_runs(int version) {
+  return std::string("SELECT number, id, name, spec_path, spec, host, pid, state, started_at, ended_at, resumes, ") +
+         "reason, settings, " + (version < 2 ? "NULL, NULL, NULL" : "boot_id, containment, place") + " FROM run ";
+}
 
 StoredRun read_run(const Statement& row) {
   StoredRun run;
@@ -44,12 +46,15 @@ StoredRun read_run(const Statement& row) {
   run.info.resumes = static_cast<std::uint32_t>(row.integer(10));
   run.info.reason = row.text(11);
   run.settings = row.text(12);
+  run.boot_id = row.text(13);
+  run.info.containment = row.text(14);
+  run.place = row.text(15);
   return run;
 }
 
 class SqliteReader final : public Reader {
  public:
-  explicit SqliteReader(Database database) : database_(std::move(database)) {}
+  SqliteReader(Database database, int version) : database_(std::move(database)), select_runs_(select_runs(version)) {}
 
   Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) override;
   Result<std::vector<StoredRun>> runs() override;
@@ -68,6 +73,7 @@ class SqliteReader final : public Reader {
   Result<void> each(Statement& statement, OnRow on_row);
 
   Database database_;
+  std::string select_runs_;
 };
 
 template <class OnRow>
@@ -95,7 +101,7 @@ Result<std::vector<NewRun::Job>> SqliteReader::read_jobs(std::int64_t run) {
 
 Result<std::optional<StoredRun>> SqliteReader::find_run(const std::optional<std::string>& id) {
   const std::string sql =
-      std::string(kRunColumns) + (id ? "WHERE id = ?" : "WHERE part_of IS NULL") + " ORDER BY number DESC LIMIT 1";
+      select_runs_ + (id ? "WHERE id = ?" : "WHERE part_of IS NULL") + " ORDER BY number DESC LIMIT 1";
   auto statement = database_.prepare(sql);
   if (!statement) return statement.error();
   if (id) statement->bind(*id);
@@ -110,7 +116,7 @@ Result<std::optional<StoredRun>> SqliteReader::find_run(const std::optional<std:
 }
 
 Result<std::vector<StoredRun>> SqliteReader::runs() {
-  auto statement = database_.prepare(std::string(kRunColumns) + "WHERE part_of IS NULL ORDER BY number DESC");
+  auto statement = database_.prepare(select_runs_ + "WHERE part_of IS NULL ORDER BY number DESC");
   if (!statement) return statement.error();
   std::vector<StoredRun> runs;
   int code = SQLITE_OK;
@@ -205,7 +211,7 @@ Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
     checked = check_schema(*database);
   }
   if (!checked) return checked.error();
-  return std::unique_ptr<Reader>(std::make_unique<SqliteReader>(std::move(*database)));
+  return std::unique_ptr<Reader>(std::make_unique<SqliteReader>(std::move(*database), *checked));
 }
 
 }  // namespace runner::store

@@ -51,12 +51,13 @@ Result<std::int64_t> split_off(Database& database, std::int64_t run, const std::
     if (!taken) return taken.error();
     if (!taken->has_value()) break;
   }
-  auto copied = run_once(database,
-                         "INSERT INTO run (id, part_of, name, spec_path, spec, host, pid, state, started_at, "
-                         "resumed_at, ended_at, resumes, reason, settings) "
-                         "SELECT ?, number, name, spec_path, spec, host, pid, state, started_at, resumed_at, ended_at, "
-                         "resumes, reason, settings FROM run WHERE number = ?",
-                         run_id + "~" + std::to_string(n), run);
+  auto copied =
+      run_once(database,
+               "INSERT INTO run (id, part_of, name, spec_path, spec, host, pid, boot_id, containment, "
+               "place, state, started_at, resumed_at, ended_at, resumes, reason, settings) "
+               "SELECT ?, number, name, spec_path, spec, host, pid, boot_id, containment, "
+               "place, state, started_at, resumed_at, ended_at, resumes, reason, settings FROM run WHERE number = ?",
+               run_id + "~" + std::to_string(n), run);
   if (!copied) return copied.error();
   const std::int64_t part = sqlite3_last_insert_rowid(database.handle());
   auto jobs = run_once(database,
@@ -107,11 +108,13 @@ Result<std::optional<std::int64_t>> find_run_number(Database& database, const st
 }
 
 Result<std::int64_t> insert_run(Database& database, const NewRun& run) {
-  auto inserted = run_once(database,
-                           "INSERT INTO run (id, name, spec_path, spec, host, pid, state, started_at, settings) "
-                           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                           run.id, run.name, run.spec_path, run.spec_text, run.host, run.pid,
-                           core::name(core::State::initial), unix_seconds(run.started_at), run.settings);
+  auto inserted =
+      run_once(database,
+               "INSERT INTO run (id, name, spec_path, spec, host, pid, boot_id, containment, place, "
+               "state, started_at, settings) "
+               "VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), ?, ?, ?)",
+               run.id, run.name, run.spec_path, run.spec_text, run.host, run.pid, run.boot_id, run.containment,
+               run.place, core::name(core::State::initial), unix_seconds(run.started_at), run.settings);
   if (!inserted) return inserted.error();
   const std::int64_t number = sqlite3_last_insert_rowid(database.handle());
   if (auto done = write_jobs(database, number, run.jobs); !done) return done.error();
@@ -126,12 +129,14 @@ Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run, c
   const std::int64_t number = **found;
   if (auto done = mark_lost(database, number, lost); !done) return done.error();
   if (auto done = remap_all(database, number, run.id, remaps); !done) return done.error();
-  auto updated = run_once(database,
-                          "UPDATE run SET name = ?, spec_path = ?, spec = ?, settings = ?, host = ?, pid = ?, "
-                          "state = ?, resumed_at = ?, ended_at = NULL, reason = '', resumes = resumes + 1 "
-                          "WHERE number = ?",
-                          run.name, run.spec_path, run.spec_text, run.settings, run.host, run.pid,
-                          core::name(core::State::initial), unix_seconds(run.started_at), number);
+  auto updated =
+      run_once(database,
+               "UPDATE run SET name = ?, spec_path = ?, spec = ?, settings = ?, host = ?, pid = ?, "
+               "boot_id = nullif(?, ''), containment = nullif(?, ''), place = nullif(?, ''), state = ?, resumed_at = "
+               "?, ended_at = NULL, reason = '', resumes = resumes + 1 "
+               "WHERE number = ?",
+               run.name, run.spec_path, run.spec_text, run.settings, run.host, run.pid, run.boot_id, run.containment,
+               run.place, core::name(core::State::initial), unix_seconds(run.started_at), number);
   if (!updated) return updated.error();
   if (auto done = write_jobs(database, number, run.jobs); !done) return done.error();
   return number;

@@ -2,7 +2,10 @@
 
 #include <sqlite3.h>
 
+#include <array>
 #include <cerrno>
+
+#include "util/text.hpp"
 
 namespace runner::store {
 
@@ -22,6 +25,9 @@ CREATE TABLE run (
   spec TEXT NOT NULL,
   host TEXT NOT NULL,
   pid INTEGER NOT NULL,
+  boot_id TEXT,                -- of the host's kernel; NULL: not known
+  containment TEXT,            -- what holds the slices' processes; NULL: not known
+  place TEXT,                  -- of this file, so that a copy knows that it is one; NULL: not known
   state TEXT NOT NULL,
   started_at REAL NOT NULL,
   resumed_at REAL,
@@ -83,33 +89,65 @@ FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.
 WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
 )sql";
 
+/// What turns a file of version n into one of version n + 1, from n = 1.
+constexpr std::array kUpgrades = {
+    "ALTER TABLE run ADD COLUMN boot_id TEXT; ALTER TABLE run ADD COLUMN containment TEXT; "
+    "ALTER TABLE run ADD COLUMN place TEXT",
+};
+static_assert(kUpgrades.size() + 1 == kSchemaVersion);
+
 util::Result<bool> is_empty(Database& database) {
   auto first = database.query_text("SELECT name FROM sqlite_master LIMIT 1");
   if (!first) return first.error();
   return !first->has_value();
 }
 
+std::string set_meta(const std::string& version) {
+  return "INSERT OR REPLACE INTO meta VALUES ('schema', '" + version +
+         "'), ('written_by', 'runner " RUNNER_VERSION "')";
+}
+
+/// What `work` does is done as a whole or not at all; nobody else writes meanwhile.
+template <class Work>
+util::Result<void> in_transaction(Database& database, Work work) {
+  if (database.execute("BEGIN IMMEDIATE") != SQLITE_OK) return database.error();
+  util::Result<void> result = work();
+  if (result && database.execute("COMMIT") != SQLITE_OK) result = database.error();
+  if (!result) database.rollback();
+  return result;
+}
+
 util::Result<void> create(Database& database) {
-  const std::string version = "INSERT INTO meta VALUES ('schema', '" + std::to_string(kSchemaVersion) +
-                              "'), ('written_by', 'runner " RUNNER_VERSION "')";
-  for (const char* sql : {"BEGIN IMMEDIATE", kTables, kViews, version.c_str(), "COMMIT"}) {
-    if (database.execute(sql) == SQLITE_OK) continue;
-    util::Error error = database.error();
-    database.rollback();
-    return error;
+  const std::string version = set_meta(std::to_string(kSchemaVersion));
+  for (const char* sql : {kTables, kViews, version.c_str()}) {
+    if (database.execute(sql) != SQLITE_OK) return database.error();
   }
+  return {};
+}
+
+util::Result<void> upgrade(Database& database) {
+  const auto version = check_schema(database);
+  if (!version) return version.error();
+  for (auto from = static_cast<std::size_t>(*version); from < kSchemaVersion; ++from) {
+    if (database.execute(kUpgrades.at(from - 1)) != SQLITE_OK) return database.error();
+  }
+  if (database.execute(set_meta(std::to_string(kSchemaVersion)).c_str()) != SQLITE_OK) return database.error();
   return {};
 }
 
 }  // namespace
 
-util::Result<void> create_or_check_schema(Database& database) {
+util::Result<void> create_or_upgrade_schema(Database& database) {
   const auto empty = is_empty(database);
   if (!empty) return empty.error();
-  return *empty ? create(database) : check_schema(database);
+  if (*empty) return in_transaction(database, [&] { return create(database); });
+  const auto version = check_schema(database);
+  if (!version) return version.error();
+  if (*version == kSchemaVersion) return {};
+  return in_transaction(database, [&] { return upgrade(database); });
 }
 
-util::Result<void> check_schema(Database& database) {
+util::Result<int> check_schema(Database& database) {
   const auto empty = is_empty(database);
   if (!empty) return empty.error();
   if (*empty) return util::Error{database.path() + ": no run is recorded in it yet", ENOENT};
@@ -120,7 +158,8 @@ util::Result<void> check_schema(Database& database) {
   const auto stored = database.query_text("SELECT value FROM meta WHERE name = 'schema'");
   if (!stored || !stored->has_value()) return foreign;
   const std::string& version = **stored;
-  if (version == std::to_string(kSchemaVersion)) return {};
+  const auto number = util::parse_int(version);
+  if (number && *number >= 1 && *number <= kSchemaVersion) return static_cast<int>(*number);
   const auto writer = database.query_text("SELECT value FROM meta WHERE name = 'written_by'");
   const std::string by = writer && writer->has_value() ? **writer : "another version of runner";
   return util::Error{database.path() + ": has schema " + version + ", written by " + by + "; this is runner " +

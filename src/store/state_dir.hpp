@@ -27,6 +27,8 @@ struct LockOwner {
 class StateLock {
  public:
   explicit StateLock(util::Fd fd) : fd_(std::move(fd)) {}
+  /// Names the lock's file, "device:inode": a copy of the directory has another one.
+  [[nodiscard]] std::string place() const;
 
  private:
   util::Fd fd_;

@@ -1,5 +1,6 @@
 // The lock of a state directory.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -51,6 +52,12 @@ Result<void> write_owner(int fd, const std::string& path) {
 }
 
 }  // namespace
+
+std::string StateLock::place() const {
+  struct stat info {};
+  if (::fstat(fd_.get(), &info) != 0) return {};
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
+}
 
 Result<std::variant<StateLock, LockOwner>> StateDir::lock() const {
   const std::string path = path_ + "/lock";

@@ -27,6 +27,9 @@ struct NewRun {
   std::string spec_text;
   std::string host;
   int pid = 0;
+  std::string boot_id;      ///< of the host's kernel: a pid means nothing after another boot; "" unknown
+  std::string containment;  ///< see core::RunInfo
+  std::string place;        ///< StateLock::place(): where the record is; another one once it was copied
   util::WallTime started_at{};
   std::string settings;  ///< what the command line changed (--set), one "name=value" a line, newlines escaped
   struct Job {
@@ -71,7 +74,8 @@ struct WriterOptions {
 
 class Writer {
  public:
-  /// Opens (creates) the database at `path` and starts the thread. `events` outlives the writer.
+  /// Opens the database at `path` - creates it, or brings an older one up to date - and starts the thread. `events`
+  /// outlives the writer.
   static util::Result<std::unique_ptr<Writer>> open(const std::string& path, WriterEvents& events,
                                                     WriterOptions options = {});
   /// Commits what is queued, then joins. With a full disk that may take as long as `patience`.
@@ -80,8 +84,9 @@ class Writer {
   // Synchronous, before the run starts: committed when they return.
   virtual util::Result<void> begin_run(const NewRun& run) = 0;
   /// A run taken up again, in one transaction: marks the attempts in `lost` (ids as they are stored) so, unless their
-  /// end is known; moves slices where the spec has changed; takes spec, settings, jobs, host and pid from `run`; counts
-  /// the resume. The run starts anew in its lifecycle and keeps its started_at.
+  /// end is known; moves slices where the spec has changed; takes spec, settings, jobs, host, pid, boot id,
+  /// containment and place from `run`; counts the resume. The run starts anew in its lifecycle and keeps its
+  /// started_at.
   virtual util::Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
                                         const std::vector<Remap>& remaps = {}) = 0;
   /// Forgets runs (and what was split off them) whose directories are pruned; unknown ids are no error.
@@ -99,7 +104,9 @@ class Writer {
 
 /// A run as the store has it.
 struct StoredRun {
-  core::RunInfo info;  ///< `live` is not the store's to know: false
+  core::RunInfo info;   ///< `live` is not the store's to know: false
+  std::string boot_id;  ///< see NewRun; "" unknown
+  std::string place;    ///< likewise
   std::string spec_text;
   std::string settings;
   std::vector<NewRun::Job> jobs;
@@ -107,8 +114,8 @@ struct StoredRun {
 
 class Reader {
  public:
-  /// Read-only. An error when there is no database or nothing in it yet (ENOENT: its maker was killed at once), or its
-  /// schema is not the one this program knows.
+  /// Read-only: an older schema is read as it is. An error when there is no database or nothing in it yet (ENOENT: its
+  /// maker was killed at once), or its schema is not one this program knows.
   static util::Result<std::unique_ptr<Reader>> open(const std::string& path);
   virtual ~Reader() = default;
 

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -317,8 +318,10 @@ void SqliteWriter::checkpoint() {
 Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, WriterEvents& events, WriterOptions options) {
   auto database = Database::open(path, Access::read_write);
   if (!database) return database.error();
+  // A file that is not ours to change is refused before its journal mode is.
+  if (auto known = check_schema(*database); !known && known.error().errno_value != ENOENT) return known.error();
   if (auto set = set_durability(*database, options.rollback_journal); !set) return set.error();
-  if (auto made = create_or_check_schema(*database); !made) return made.error();
+  if (auto made = create_or_upgrade_schema(*database); !made) return made.error();
   auto attempts = AttemptTable::prepare(*database);
   if (!attempts) return attempts.error();
   return std::unique_ptr<Writer>(

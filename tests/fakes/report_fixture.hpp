@@ -140,6 +140,7 @@ inline core::RunView new_view(std::uint64_t slices) {
 inline core::RunView mixed_view(bool live) {
   core::RunView view = new_view(100);
   view.info.live = live;
+  if (live) view.info.containment = "guard, death signal, cookie";
   const auto add = [&](std::uint64_t slice, std::optional<core::Ending> ending, const std::string& log) {
     core::AttemptRecord record;
     record.id = {0, slice, slice == 23 ? 2U : 1U};

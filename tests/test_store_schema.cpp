@@ -1,0 +1,159 @@
+// Records of other programs and of other versions of this one: read, brought up to date, or refused, and never changed
+// by halves. tests/old_records/schema_<n>.sql are records as version n made them.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "faulty_disk.hpp"
+#include "store_support.hpp"
+
+using namespace runner;
+using namespace runner::store;
+using namespace runner::store::testing;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::string read_whole(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void execute(const std::string& path, const std::string& sql) {
+  sqlite3* handle = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &handle) == SQLITE_OK);
+  const int code = sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, nullptr);
+  INFO(sqlite3_errmsg(handle));
+  CHECK(code == SQLITE_OK);
+  sqlite3_close(handle);
+}
+
+void make_old_record(const std::string& path, int version) {
+  const auto name = "schema_" + std::to_string(version) + ".sql";
+  const std::string sql = read_whole((std::filesystem::path(__FILE__).parent_path() / "old_records" / name).string());
+  REQUIRE_FALSE(sql.empty());
+  execute(path, sql);
+}
+
+std::string schema_of(const std::string& path) {
+  sqlite3* handle = nullptr;
+  REQUIRE(sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READONLY, nullptr) == SQLITE_OK);
+  std::string value;
+  const auto keep = [](void* to, int, char** columns, char**) {
+    *static_cast<std::string*>(to) = columns[0];
+    return 0;
+  };
+  CHECK(sqlite3_exec(handle, "SELECT value FROM meta WHERE name = 'schema'", keep, &value, nullptr) == SQLITE_OK);
+  sqlite3_close(handle);
+  return value;
+}
+
+StoredRun newest(Reader& reader) {
+  auto found = reader.find_run(std::nullopt);
+  REQUIRE((found.ok() && found->has_value()));
+  return **found;
+}
+
+}  // namespace
+
+TEST_CASE("a record of schema 1 is read as it is, and reading does not change it") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  make_old_record(path, 1);
+  const std::string before = read_whole(path);
+  {
+    auto reader = open_reader(path);
+    const StoredRun run = newest(*reader);
+    CHECK(run.info.name == "jobs");
+    CHECK(run.info.state == core::State::running);
+    CHECK(run.boot_id.empty());
+    CHECK(run.info.containment.empty());
+    CHECK(last_attempts(*reader, run.info.id).size() == 8);
+    CHECK(reader->runs()->size() == 1);
+  }
+  CHECK(read_whole(path) == before);
+}
+
+TEST_CASE("a record of schema 1 is brought up to date by the writer, with all that is in it") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  make_old_record(path, 1);
+  auto old_reader = open_reader(path);  // a `status` that began before
+  const StoredRun old = newest(*old_reader);
+  const std::size_t attempts = last_attempts(*old_reader, old.info.id).size();
+
+  Listener listener;
+  auto writer = open_writer(path, listener);
+  CHECK(schema_of(path) == std::to_string(2));
+  NewRun again = a_run(old.info.id);
+  again.jobs = old.jobs;
+  REQUIRE(writer->resume_run(again, {}).ok());
+  auto reader = open_reader(path);
+  const StoredRun run = newest(*reader);
+  CHECK(run.boot_id == a_run().boot_id);
+  CHECK(run.info.containment == a_run().containment);
+  CHECK(run.info.resumes == old.info.resumes + 1);
+  CHECK(last_attempts(*reader, run.info.id).size() == attempts);
+  CHECK_MESSAGE(newest(*old_reader).info.id == old.info.id, "who read it before can read on");
+}
+
+TEST_CASE("a record that cannot be brought up to date stays as it was") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  make_old_record(path, 1);
+  execute(path, "PRAGMA journal_mode=wal");
+  {
+    FaultyDisk disk;
+    disk.write_errno = ENOSPC;
+    Listener listener;
+    const auto writer = Writer::open(path, listener);
+    REQUIRE_FALSE(writer.ok());
+    CHECK(contains(writer.error().message, "no space left"));
+  }
+  CHECK(schema_of(path) == "1");
+  Listener listener;
+  CHECK(Writer::open(path, listener).ok());
+  CHECK(schema_of(path) == "2");
+}
+
+TEST_CASE("a record of a newer schema is refused with what to do, and not changed") {
+  for (const char* version : {"3", "99", "0", "-1", "2a", ""}) {
+    CAPTURE(version);
+    const TemporaryDirectory dir;
+    const std::string path = dir / "state.db";
+    make_old_record(path, 1);
+    execute(path, std::string("UPDATE meta SET value = '") + version +
+                      "' WHERE name = 'schema'; UPDATE meta SET value = 'runner 7.1' WHERE name = 'written_by'");
+    const std::string before = read_whole(path);
+    Listener listener;
+    const auto writer = Writer::open(path, listener);
+    REQUIRE_FALSE(writer.ok());
+    CHECK(contains(writer.error().message, std::string("has schema ") + version + ", written by runner 7.1"));
+    CHECK(contains(writer.error().message, "use the other version"));
+    const auto reader = Reader::open(path);
+    REQUIRE_FALSE(reader.ok());
+    CHECK(reader.error().message == writer.error().message);
+    CHECK(read_whole(path) == before);
+  }
+}
+
+TEST_CASE("another program's database is refused, and not changed") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  Listener listener;
+  for (const char* sql : {"CREATE TABLE t (x)", "CREATE TABLE meta (name, value)"}) {
+    CAPTURE(sql);
+    execute(path, sql);
+    const std::string before = read_whole(path);
+    const auto writer = Writer::open(path, listener);
+    REQUIRE_FALSE(writer.ok());
+    CHECK(contains(writer.error().message, "not a record of runner's"));
+    CHECK(read_whole(path) == before);
+  }
+}
