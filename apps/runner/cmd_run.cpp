@@ -11,6 +11,7 @@
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
 #include "log/logger.hpp"
+#include "proc/inherited.hpp"
 #include "report/console.hpp"
 #include "report/output_pump.hpp"
 #include "report/printer.hpp"
@@ -147,14 +148,20 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
   if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
 }
 
-int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, core::Resources capacity) {
+/// How a session begins, besides itself.
+struct Start {
+  core::Resources capacity;
+  std::optional<mode_t> umask;  ///< of the slices, where it is not ours
+};
+
+int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
   const std::string run_dir = session.state_dir.run_dir(session.run.id);
   if (auto made = session.state_dir.create_run_dir(session.run.id, spec.text); !made) {
     complain(made.error().message);
     return kRecordFailed;
   }
   boost::asio::io_context io(1);
-  Face face(io, command, spec, session, capacity.slots);
+  Face face(io, command, spec, session, start.capacity.slots);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
   if (auto opened = log.open(run_dir + "/run.log", spec.log, spec.name); !opened) {
     complain(opened.error().message);
@@ -163,7 +170,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
-                      .capacity = capacity,
+                      .capacity = start.capacity,
                       .view = std::move(session.view),
                       .observers = {&face.console()},
                       .log = &log});
@@ -171,6 +178,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
   executor_options.tap = face.tap();
+  executor_options.umask = start.umask;
   auto executor = exec::make_executor("local", io, loop, executor_options);
   if (!executor) {
     complain(executor.error().message);
@@ -207,6 +215,11 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
 int run(const RunCommand& command) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end the run; slices get the default back
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is a full disk to us, not a reason to die
+  if (const std::string problem = proc::descriptor_problem(); !problem.empty()) {
+    complain(problem);
+    return kUsage;
+  }
+  const auto umask = proc::let_owner_in();
   const auto loaded = load_spec_to_run(command);
   if (!loaded) return kUsage;
   const core::Spec& spec = loaded->spec;
@@ -223,7 +236,8 @@ int run(const RunCommand& command) {
     // A run that was killed after its last slice still has its own end to record.
     if (command.slices || session.completed) return kSucceeded;
   }
-  return run_session(command, spec, std::move(session), run::capacity(spec, machine));
+  const Start start{.capacity = run::capacity(spec, machine), .umask = umask};
+  return run_session(command, spec, std::move(session), start);
 }
 
 }  // namespace runner::app

@@ -1,11 +1,12 @@
 #include "common.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <sstream>
 
+#include "util/fd.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
@@ -14,25 +15,37 @@ namespace fs = std::filesystem;
 
 void complain(std::string_view message) {
   const std::string line = "runner: " + std::string(message) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);  // nobody is left to tell when that fails
+  (void)util::write_all(STDERR_FILENO, line, "stderr");  // nobody is left to tell when that fails
 }
 
 namespace {
 
-bool stdout_failed(int error) {
-  complain(util::errno_error("cannot write to stdout", error).message);
-  return false;
+constexpr std::size_t kBlock = std::size_t{64} << 10U;
+
+/// Not stdio's: that loses what it holds when a stdout with O_NONBLOCK takes no more for the moment.
+std::string& unwritten() {
+  static std::string text;
+  return text;
+}
+
+void complain_of(const std::vector<spec::Problem>& problems) {
+  std::string text;
+  for (const auto& problem : problems) text += to_string(problem) + "\n";
+  (void)util::write_all(STDERR_FILENO, text, "stderr");
 }
 
 }  // namespace
 
 bool print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return true;
-  return stdout_failed(errno);
+  unwritten() += text;
+  return unwritten().size() < kBlock || flush_stdout();
 }
 
 bool flush_stdout() {
-  return std::fflush(stdout) == 0 || stdout_failed(errno);
+  const auto written = util::write_all(STDOUT_FILENO, unwritten(), "cannot write to stdout");
+  unwritten().clear();
+  if (!written) complain(written.error().message);
+  return written.ok();
 }
 
 std::optional<core::Spec> load_spec(const Common& common, const std::string& settings) {
@@ -40,9 +53,7 @@ std::optional<core::Spec> load_spec(const Common& common, const std::string& set
   overrides.set = merge_settings(parse_settings(settings), common.overrides.set);
   auto loaded = spec::load(common.spec_path, overrides);
   if (auto* spec = std::get_if<core::Spec>(&loaded)) return std::move(*spec);
-  for (const auto& problem : std::get<std::vector<spec::Problem>>(loaded)) {
-    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
-  }
+  complain_of(std::get<std::vector<spec::Problem>>(loaded));
   return std::nullopt;
 }
 
@@ -211,9 +222,7 @@ std::optional<std::string> find_state_dir(const Common& common) {
   const fs::path by_stem = spec_path.parent_path() / ".runner" / spec_path.stem();
   std::error_code error;
   if (fs::exists(by_stem / "state.db", error)) return by_stem.string();
-  for (const auto& problem : std::get<std::vector<spec::Problem>>(loaded)) {
-    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
-  }
+  complain_of(std::get<std::vector<spec::Problem>>(loaded));
   return std::nullopt;
 }
 

@@ -1,12 +1,11 @@
 // runner: runs one command over many slices of a data set, N at a time, and records what happened to each.
-#include <cstdio>
 #include <exception>
 #include <variant>
 
 #include "commands.hpp"
 #include "common.hpp"
 #include "exit_codes.hpp"
-#include "proc/child.hpp"
+#include "process.hpp"
 
 int main(int argc, char** argv) {
   using namespace runner::app;  // NOLINT(google-build-using-namespace): main is all there is here
@@ -21,11 +20,10 @@ int main(int argc, char** argv) {
       return kUsage;
     }
   };
-  runner::proc::open_standard_descriptors();  // else files of ours would be 0, 1 and 2, and written to as such
+  if (!begin_process()) return kUsage;
   try {
     return std::visit(Dispatch{}, parse_command_line({argv + (argc > 0 ? 1 : 0), argv + argc}));
   } catch (const std::exception& error) {
-    complain(std::string("a bug in runner: ") + error.what() + "; please report it with what you typed");
-    return kBug;
+    return report(error);
   }
 }

@@ -1,7 +1,10 @@
 // The executors by name: the one place that knows which there are. Plain functions; no state.
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +19,12 @@ class io_context;
 namespace runner::exec {
 
 struct ExecutorOptions {
-  std::string run_dir;         ///< absolute; exists
-  std::string run_id;          ///< in the cookie by which an attempt's processes are known
-  OutputTap* tap = nullptr;    ///< set: output goes through pipes, to the log and to the tap; outlives the executor
-  bool force_sigchld = false;  ///< wait as on a kernel without pidfds; for tests
-  std::string oom_counter{};   ///< file to read instead of our cgroup's counter; for tests
+  std::string run_dir;            ///< absolute; exists
+  std::string run_id;             ///< in the cookie by which an attempt's processes are known
+  OutputTap* tap = nullptr;       ///< set: output goes through pipes, to the log and to the tap; outlives the executor
+  bool force_sigchld = false;     ///< wait as on a kernel without pidfds; for tests
+  std::optional<mode_t> umask{};  ///< of the slices, where it is not ours
+  std::string oom_counter{};      ///< file to read instead of our cgroup's counter; for tests
 };
 
 /// `io` and `events` outlive the executor. The error lists the names there are.

@@ -77,7 +77,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
       : io_(io),
         options_(std::move(options)),
         notes_(io, events),
-        starter_({options_.run_id, options_.tap != nullptr, !options_.force_sigchld}),
+        starter_({options_.run_id, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
         oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),

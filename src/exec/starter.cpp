@@ -45,6 +45,7 @@ std::string cookie_prefix(const std::string& run_id) {
 struct Starter::Impl {
   explicit Impl(Options given) : options(std::move(given)), environment(::environ) {
     launcher.use_pidfd = options.use_pidfd;
+    launcher.umask = options.umask;
     launcher.descriptor_limit = proc::raise_descriptor_limit();
     std::error_code error;
     workdir = std::filesystem::current_path(error).native();

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "exec/executor.hpp"
@@ -24,6 +25,7 @@ class Starter {
     std::string run_id;
     bool capture = false;  ///< stdout and stderr through pipes
     bool use_pidfd = true;
+    std::optional<mode_t> umask{};  ///< the children's, where it is not ours
   };
   struct Child {
     pid_t pid = -1;

@@ -16,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
 constexpr std::size_t kMaxSpecBytes = 16U << 20U;
 constexpr std::int64_t kMaxProcs = 100'000;
 constexpr std::int64_t kMaxPercent = 1'000;
@@ -131,10 +132,13 @@ void apply_overrides(const Overrides& overrides, core::Spec& spec, Problems& pro
     }
   }
   if (!overrides.state_dir) return;
+  std::error_code error;
   if (overrides.state_dir->empty()) {
     problems.elsewhere("--state-dir", 0, 0, "is empty: name a directory");
+  } else if (const fs::path absolute = fs::absolute(*overrides.state_dir, error); error) {
+    problems.elsewhere("--state-dir", 0, 0, kNoDirectory);
   } else {
-    spec.state_dir = fs::absolute(*overrides.state_dir).lexically_normal().string();
+    spec.state_dir = absolute.lexically_normal().string();
   }
 }
 
@@ -174,6 +178,8 @@ std::string directory_of(const std::string& path) {
 /// What keeps a file from being read as a spec at all.
 std::optional<std::string> cannot_load(const std::string& path) {
   std::error_code error;
+  (void)fs::absolute(path, error);
+  if (error) return kNoDirectory;
   const fs::file_status status = fs::status(path, error);
   switch (status.type()) {
     case fs::file_type::regular:

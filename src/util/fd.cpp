@@ -1,6 +1,7 @@
 #include "util/fd.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -33,6 +34,11 @@ Result<void> write_all(int fd, std::string_view data, std::string_view what) {
     const ssize_t n = ::write(fd, data.data(), data.size());
     if (n < 0) {
       if (errno == EINTR) continue;
+      if (errno == EAGAIN) {  // somebody has set O_NONBLOCK on what we share with him
+        pollfd writable{fd, POLLOUT, 0};
+        ::poll(&writable, 1, -1);
+        continue;
+      }
       return errno_error(what, errno);
     }
     data.remove_prefix(static_cast<std::size_t>(n));

@@ -45,7 +45,8 @@ struct Pipe {
 };
 Result<Pipe> make_pipe();
 
-/// Writes all of it, retrying on EINTR and short writes. `what` names the target in the error.
+/// Writes all of it, retrying on EINTR and short writes, and waiting where EAGAIN says so. `what` names the target in
+/// the error.
 Result<void> write_all(int fd, std::string_view data, std::string_view what);
 
 /// The whole file as a string; refuses more than `max_bytes`.

@@ -11,7 +11,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cli"))
 
-from support import RunnerTest, wait_for  # noqa: E402
+from support import RUNNER, RunnerTest, wait_for  # noqa: E402
 
 
 def compile_slice():
@@ -46,6 +46,44 @@ def processes_in(directory):
             except OSError:
                 pass  # gone meanwhile
     return found
+
+
+class OtherUserTest(RunnerTest):
+    """Runs the binary as a user who is not root and has no other process: limits and permissions are for those."""
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() == 0:
+            self.uid = 100000 + os.getpid()  # tests run in parallel
+            self.dir.chmod(0o777)
+
+    def as_other(self, *args, code=0, umask=-1, program=None, prepare=None, **more):
+        """As ok(). `prepare` is called in the child, before it stops being root."""
+        result = subprocess.run([program or self.other_program(), *map(str, args)], **self.other(umask, prepare),
+                                capture_output=True, text=True, timeout=60, **more)
+        self.assertEqual(result.returncode, code, f"{args}\nstdout: {result.stdout}\nstderr: {result.stderr}")
+        return result
+
+    def start_as_other(self, *args, umask=-1, prepare=None):
+        process = subprocess.Popen([self.other_program(), *map(str, args)], **self.other(umask, prepare),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self._end, process)
+        return process
+
+    def other_program(self):
+        """A copy where that user may go."""
+        copy = self.dir / "bin" / "runner"
+        if not copy.exists():
+            copy.parent.mkdir()
+            shutil.copy(RUNNER, copy)
+        return copy
+
+    def other(self, umask, prepare):
+        more = {"cwd": self.dir, "env": self.environment(), "stdin": subprocess.DEVNULL, "umask": umask,
+                "preexec_fn": prepare}
+        if os.geteuid() == 0:
+            more.update(user=self.uid, group=self.uid, extra_groups=[])
+        return more
 
 
 class FaultTest(RunnerTest):
