@@ -23,8 +23,8 @@ struct ExecutorOptions {
   std::string run_id;             ///< in the cookie by which an attempt's processes are known
   OutputTap* tap = nullptr;       ///< set: output goes through pipes, to the log and to the tap; outlives the executor
   bool force_sigchld = false;     ///< wait as on a kernel without pidfds; for tests
-  std::string oom_counter{  std::optional<mode_t> umask{};  ///< of the slices, where it is not ours
-};      ///< file to read instead of our cgroup's counter; for tests
+  std::string oom_counter{};      ///< file to read instead of our cgroup's counter; for tests
+  std::optional<mode_t> umask{};  ///< of the slices, where it is not ours
 };
 
 /// `io` and `events` outlive the executor. The error lists the names there are.
