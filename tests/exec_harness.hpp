@@ -95,6 +95,7 @@ class Harness : public exec::ExecutorEvents {
     if (on_finished) on_finished(id);
   }
   void backpressure(const std::string& reason) override { shortages.push_back(reason); }
+  void logs_failed(const std::string& reason) override { log_failures.push_back(reason); }
 
   static core::AttemptId id(std::uint64_t slice) { return {0, slice, 1}; }
 
@@ -148,6 +149,7 @@ class Harness : public exec::ExecutorEvents {
   std::map<std::uint64_t, std::string> running_logs;
   std::map<std::uint64_t, core::Ending> endings;
   std::vector<std::string> shortages;
+  std::vector<std::string> log_failures;
   std::function<void(const core::AttemptId&)> on_finished;
   std::unique_ptr<exec::Executor> executor;  // last: it goes first
 };

@@ -185,7 +185,9 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     return kUsage;
   }
   end_survivors(session, **executor);  // before they are recorded as lost: killed here, the next resume does it
-  auto writer = store::Writer::open(session.state_dir.database(), loop);
+  store::WriterOptions writer_options;
+  writer_options.keep = [&session] { return session.lock.keep(); };
+  auto writer = store::Writer::open(session.state_dir.database(), loop, writer_options);
   auto recorded = writer ? session.record(**writer) : util::Result<void>(writer.error());
   if (!recorded) {
     complain(recorded.error().message);
@@ -200,7 +202,8 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!result.record_failed.empty()) {
     face.say(
         "runner: the record could not be kept: " + result.record_failed +
-        "\nrunner: slices that ended since then are not in the record and will run again; when it can be written: " +
+        "\nrunner: slices that ended since then are not in the record and will run again; when it is there and can be "
+        "written: " +
         resume_command(command.common, spec.path) + "\n");
   }
   log.close();

@@ -123,7 +123,8 @@ std::variant<run::Session, ExitCode> open_session(const RunCommand& command, con
                                    .accept_changes = command.accept_changes,
                                    .slices = command.slices,
                                    .settings = loaded.settings,
-                                   .spec_args = spec_arguments(command.common, loaded.spec.path)});
+                                   .spec_args = spec_arguments(command.common, loaded.spec.path),
+                                   .notice = complain});
   if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
     complain(refusal->message);
     return exit_code(refusal->why);
@@ -226,6 +227,15 @@ std::optional<std::string> find_state_dir(const Common& common) {
   return std::nullopt;
 }
 
+/// Where the spec is now. The record has where it was, before the directory of both was copied or moved.
+std::string spec_path_of(const Common& common, const store::StateDir& state_dir, const std::string& recorded) {
+  if (!common.spec_path.empty()) return absolute_path(common.spec_path).string();
+  const fs::path runner_dir = fs::path(state_dir.path()).parent_path();
+  const fs::path beside = runner_dir.parent_path() / fs::path(recorded).filename();
+  std::error_code error;
+  return runner_dir.filename() == ".runner" && fs::exists(beside, error) ? beside.string() : recorded;
+}
+
 std::optional<core::Spec> spec_of(const store::StoredRun& stored) {
   spec::Overrides overrides;
   overrides.set = parse_settings(stored.settings);
@@ -273,6 +283,7 @@ std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, cons
                   .stored = std::move(**found),
                   .live = false,
                   .spec = std::nullopt};
+  run.stored.info.spec_path = spec_path_of(common, run.state_dir, run.stored.info.spec_path);
   run.live = live && *newest && (*newest)->info.id == run.stored.info.id;
   run.spec = spec_of(run.stored);
   return {std::move(run)};

@@ -34,6 +34,9 @@ class ExecutorEvents {
   /// No process could be made for now (EAGAIN, ENOMEM, EMFILE): the attempt waits and is launched when one can.
   /// Said once per spell; `reason` is for people.
   virtual void backpressure(const std::string& reason) = 0;
+  /// The logs cannot be kept any more (the run directory is gone, or read-only): no attempt can be started properly.
+  /// The one at hand is not_started.
+  virtual void logs_failed(const std::string& reason) = 0;
 
  protected:
   ~ExecutorEvents() = default;

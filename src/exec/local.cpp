@@ -162,12 +162,14 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   const auto started_at = util::wall_now();
   const auto launched_at = util::steady_now();
   auto child = starter_.start(request, slot.log);
+  const bool has_log = slot.log.is_open();
   if (!child) slot.log.close();
   if (!child && Starter::is_shortage(child.error())) {
     wait_for_resources(child.error().message);
     return false;
   }
   if (!child) {
+    if (!has_log) notes_.add(LogsFailedNote{child.error().message});
     not_started(request, child.error().message);
     return true;
   }

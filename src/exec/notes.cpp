@@ -13,6 +13,7 @@ struct Teller {
   void operator()(StartedNote& note) const { events.started(note.id, note.pid, note.at, note.log); }
   void operator()(FinishedNote& note) const { events.finished(note.id, std::move(note.ending)); }
   void operator()(BackpressureNote& note) const { events.backpressure(note.reason); }
+  void operator()(LogsFailedNote& note) const { events.logs_failed(note.reason); }
 };
 
 }  // namespace

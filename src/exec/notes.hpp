@@ -28,7 +28,10 @@ struct FinishedNote {
 struct BackpressureNote {
   std::string reason;
 };
-using Note = std::variant<StartedNote, FinishedNote, BackpressureNote>;
+struct LogsFailedNote {
+  std::string reason;
+};
+using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote>;
 
 class Notes {
  public:

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <system_error>
 
 namespace runner::exec {
 namespace {
@@ -57,8 +56,7 @@ util::Result<int> SlotLog::open() {
       return fd_.get();
     }
     if (error == ENOENT) {
-      std::error_code ec;
-      if (!std::filesystem::create_directories(absolute("slices"), ec)) return std::move(fd.error());
+      if (::mkdir(absolute("slices").c_str(), 0700) != 0) return std::move(fd.error());
     } else if (!fd && error != ELOOP && error != EISDIR) {
       return std::move(fd.error());
     } else {
@@ -119,8 +117,7 @@ std::string SlotLog::end(const std::string& target, bool others_may_write) {
   for (unsigned copy = 1;; ++copy) {
     int error = rename_new(from, absolute(name));
     if (error == ENOENT) {
-      std::error_code ec;
-      std::filesystem::create_directories(std::filesystem::path(absolute(name)).parent_path(), ec);
+      ::mkdir(std::filesystem::path(absolute(name)).parent_path().c_str(), 0700);
       error = rename_new(from, absolute(name));
     }
     if (error == 0) break;

@@ -24,8 +24,10 @@ class SlotLog {
   SlotLog(SlotLog&& other) noexcept = default;
   SlotLog& operator=(SlotLog&&) = delete;
 
-  /// The descriptor for an attempt's stdout and stderr (O_APPEND); makes the file if there is none.
+  /// The descriptor for an attempt's stdout and stderr (O_APPEND); makes the file if there is none. Never makes the run
+  /// directory: where that is gone, so is the record.
   util::Result<int> open();
+  [[nodiscard]] bool is_open() const { return fd_.is_open(); }
   /// There is no attempt after all.
   void close() { fd_.reset(); }
   /// An attempt starts; what it writes beyond `limit` bytes is dropped.

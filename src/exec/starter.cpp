@@ -67,6 +67,13 @@ struct Starter::Impl {
 
 util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
   Streams streams;
+  const auto fd = log.open();
+  if (!fd) {
+    // A full disk is worth waiting for: else every slice that is left would be not_started within a second.
+    const int error = fd.error().errno_value;
+    return util::Error{"cannot open a log: " + fd.error().message, error == ENOSPC || error == EDQUOT ? EAGAIN : error};
+  }
+  streams.out = streams.err = *fd;
   if (!request.attempt.stdin_path.empty()) {
     auto file = open_stdin(request.attempt);
     if (!file) return std::move(file.error());
@@ -80,13 +87,6 @@ util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, 
     }
     streams.in = null.get();
   }
-  const auto fd = log.open();
-  if (!fd) {
-    // A full disk is worth waiting for: else every slice that is left would be not_started within a second.
-    const int error = fd.error().errno_value;
-    return util::Error{"cannot open a log: " + fd.error().message, error == ENOSPC || error == EDQUOT ? EAGAIN : error};
-  }
-  streams.out = streams.err = *fd;
   if (options.capture) {
     for (auto* pipe : {&streams.out_pipe, &streams.err_pipe}) {
       auto made = util::make_pipe();

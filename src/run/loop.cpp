@@ -193,6 +193,11 @@ void Loop::backpressure(const std::string& reason) {
   notice(reason);
 }
 
+/// The logs are part of the record.
+void Loop::logs_failed(const std::string& reason) {
+  record_failed(reason);
+}
+
 // ---- the store's side
 
 void Loop::committed(store::Sequence through) {

@@ -61,6 +61,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) override;
   void finished(const core::AttemptId& id, core::Ending ending) override;
   void backpressure(const std::string& reason) override;
+  void logs_failed(const std::string& reason) override;
 
   // WriterEvents, on the writer's thread: posted to the loop.
   void committed(store::Sequence through) override;

@@ -103,8 +103,21 @@ core::RunInfo info_of(const store::NewRun& run) {
 }
 
 std::string live_message(const SessionRequest& request, const store::LockOwner& owner) {
-  return "another run of " + request.spec->path + " is live: pid " + std::to_string(owner.pid) + " on " + owner.host +
-         " since " + owner.started_at + "; see it with: runner status " + request.spec_args;
+  const std::string who =
+      owner.pid == 0 ? std::string(" (who has it does not say who it is)")
+                     : ": pid " + std::to_string(owner.pid) + " on " + owner.host + " since " + owner.started_at;
+  return "another run of " + request.spec->path + " is live" + who + "; see it with: runner status " +
+         request.spec_args;
+}
+
+store::LockOptions lock_options(const SessionRequest& request) {
+  store::LockOptions options;
+  options.waits = [&](const store::LockOwner& owner, util::Duration silence) {
+    request.notice("the run of pid " + std::to_string(owner.pid) + " on " + owner.host + " since " + owner.started_at +
+                   " has no end; waiting " + util::format_count(static_cast<std::uint64_t>(util::seconds(silence))) +
+                   " s for a sign of life of it");
+  };
+  return options;
 }
 
 }  // namespace
@@ -217,7 +230,11 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   session.view.info.started_at = stored.info.started_at;
   session.view.info.resumes = stored.info.resumes + 1;
   session.completed = stored.info.state == core::State::completed;
-  session.copied = !stored.place.empty() && stored.place != session.lock.place();
+  const bool copied = !stored.place.empty() && stored.place != session.run.place;
+  if (copied && !session.completed && stored.info.state != core::State::terminated) {
+    request.notice("run " + stored.info.id + " has no end and was copied here; if it is live where it was (pid " +
+                   std::to_string(stored.info.pid) + " on " + stored.info.host + "), its slices run in both places");
+  }
 
   std::vector<core::IntervalSet> selections;
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
@@ -269,7 +286,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   store::StateDir dir(spec.state_dir);
   if (request.resume && !dir.exists()) return no_run(request);
   if (auto created = dir.create(); !created) return refuse(created.error().message, Refusal::Why::record);
-  auto locked = dir.lock();
+  auto locked = dir.lock(lock_options(request));
   if (!locked) return refuse(locked.error().message, Refusal::Why::record);
   if (const auto* owner = std::get_if<store::LockOwner>(&*locked)) {
     return refuse(live_message(request, *owner), Refusal::Why::live);
@@ -279,7 +296,6 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .run = {},
                   .resumed = request.resume,
                   .completed = false,
-                  .copied = false,
                   .view = {},
                   .plans = {},
                   .lost = {},

@@ -2,6 +2,7 @@
 // and it is known which slices are to run. Made by open_session(); holds the lock as long as it lives.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@ struct SessionRequest {
   std::optional<std::string> slices;  ///< --slices
   std::string settings;               ///< --set, kept with the run
   std::string spec_args;              ///< what names the spec on the command line, for the commands in refusals
+  std::function<void(const std::string&)> notice = [](const std::string&) {};  ///< what the user should know meanwhile
 };
 
 /// Why there is no session. Nothing was started and nothing was changed.
@@ -39,7 +41,6 @@ struct Session {
   store::NewRun run;  ///< of this invocation; a resumed run keeps its id
   bool resumed = false;
   bool completed = false;  ///< a resumed run that ended so, by its record
-  bool copied = false;     ///< a resumed run whose record was written elsewhere: its processes are another record's
   core::RunView view;      ///< before the first launch
   std::vector<core::JobPlan> plans;
   std::vector<core::AttemptId>

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <system_error>
@@ -192,9 +193,16 @@ std::int64_t Database::changes() const {
   return sqlite3_changes64(handle_.get());
 }
 
-bool Database::has_moved() const {
+std::string Database::moved_file() {
   int moved = 0;
-  return sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+  if (sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0)
+    return path_;
+  // SQLite does not look after the WAL. It is one file as long as a connection is open, ours.
+  const std::string wal = path_ + "-wal";
+  struct stat info {};
+  const bool is_there = ::stat(wal.c_str(), &info) == 0;
+  if (!wal_ && is_there) wal_ = info.st_ino;
+  return wal_ && (!is_there || info.st_ino != *wal_) ? wal : std::string();
 }
 
 bool may_pass(int code, int errno_value) {

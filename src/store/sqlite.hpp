@@ -96,8 +96,8 @@ class Database {
   void rollback();
   /// Rows that the last statement changed.
   [[nodiscard]] std::int64_t changes() const;
-  /// Whether the path names another file by now, or none: what is committed then, nobody will find.
-  [[nodiscard]] bool has_moved() const;
+  /// "" or a file of the database whose path names another file by now, or none: what is committed, nobody will find.
+  [[nodiscard]] std::string moved_file();
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] sqlite3* handle() const { return handle_.get(); }
 
@@ -107,6 +107,7 @@ class Database {
   };
   std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;
+  std::optional<std::uint64_t> wal_;  ///< the WAL's inode, once it was seen
 };
 
 /// What an extended result code means for people: the file, the cause and the next step.

@@ -1,10 +1,14 @@
 // StateDir: the directory <spec dir>/.runner/<name> - its layout, its lock and its clean-up.
 //   state.db  lock  latest -> runs/<newest>  runs/<run-id>/{spec.yaml, run.log, slices/<shard>/<key>.<attempt>.log}
 // Created 0700. The lock says that a run is live; it is held as long as the StateLock lives, and by this process only
-// (an open file description lock, see fcntl(2): others can ask who has it without taking it; it works over NFS).
+// (an open file description lock, see fcntl(2): others can ask who has it without taking it; it works over NFS). Some
+// shared file systems grant such a lock on every host: there the holder gives signs of life, and is believed dead
+// without them.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,12 +30,28 @@ struct LockOwner {
 
 class StateLock {
  public:
-  explicit StateLock(util::Fd fd) : fd_(std::move(fd)) {}
-  /// Names the lock's file, "device:inode": a copy of the directory has another one.
+  struct Held;
+  explicit StateLock(std::unique_ptr<Held> held);
+  ~StateLock();
+  StateLock(StateLock&&) noexcept;
+  StateLock& operator=(StateLock&&) noexcept;
+
+  /// Names the lock's file by its inode: a copy of the directory has another one.
   [[nodiscard]] std::string place() const;
+  /// An error once the lock holds nobody back any more: its file was removed or replaced, or another host has taken
+  /// it over. Gives the sign of life. A few system calls; from any thread, one at a time; call it once a second.
+  [[nodiscard]] util::Result<void> keep();
 
  private:
-  util::Fd fd_;
+  std::unique_ptr<Held> held_;
+};
+
+struct LockOptions {
+  bool shared = false;                                ///< on local file systems too: as where locks may not reach hosts
+  util::Duration beat = std::chrono::seconds(2);      ///< between signs of life
+  util::Duration silence = std::chrono::seconds(30);  ///< after which a holder on another host is believed dead
+  /// That long the caller will wait now, for a sign of life of this one.
+  std::function<void(const LockOwner&, util::Duration)> waits = {};
 };
 
 class StateDir {
@@ -43,7 +63,7 @@ class StateDir {
   [[nodiscard]] util::Result<void> create() const;
   [[nodiscard]] bool exists() const;
   /// The lock, or who has it, or why it cannot be had.
-  [[nodiscard]] util::Result<std::variant<StateLock, LockOwner>> lock() const;
+  [[nodiscard]] util::Result<std::variant<StateLock, LockOwner>> lock(const LockOptions& options = {}) const;
   /// Who holds the lock now, without taking it; nullopt: nobody, no run is live.
   [[nodiscard]] std::optional<LockOwner> owner() const;
 

@@ -70,6 +70,9 @@ struct WriterOptions {
   util::Duration min_commit_gap = std::chrono::milliseconds(20);  ///< under load; longer where commits are slow
   util::Duration patience = std::chrono::seconds(30);             ///< how long a full disk is waited for
   bool rollback_journal = false;  ///< on local file systems too (shared ones always have it)
+  /// Whether the record is still this run's alone (StateLock::keep). Asked on the writer's thread before every
+  /// acknowledgement and every second; an error ends the record. Unset: it is.
+  std::function<util::Result<void>()> keep = {};
 };
 
 class Writer {

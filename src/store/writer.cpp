@@ -28,6 +28,7 @@ constexpr auto kRetryInterval = std::chrono::milliseconds(200);
 // by a factor of a hundred between a local disk and a busy shared one.
 constexpr int kCommitShare = 32;
 constexpr util::Duration kMaxCommitGap = std::chrono::milliseconds(100);
+constexpr auto kCustodyCheck = std::chrono::seconds(1);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
 
 /// The writer's thread leaves every signal to the loop's.
@@ -102,12 +103,15 @@ class SqliteWriter final : public Writer {
   void hurry() override;
   Sequence push(Operation operation);
   void work();
-  bool take(std::vector<Operation>& taken, Sequence& through);
+  enum class Taken : std::uint8_t { some, nothing_yet, the_end };
+  Taken take(std::vector<Operation>& taken, Sequence& through);
   bool commit(const Batch& batch);
   std::optional<Failure> try_commit(const Batch& batch);
+  std::optional<Failure> check_custody();
   int write(const Batch& batch);
   void give_up(const std::string& message);
   void checkpoint();
+  void force_checkpoint();
   template <class Work>
   Result<void> in_transaction(Work work);
   static int note_wal_size(void* self, sqlite3* handle, const char* name, int pages);
@@ -212,7 +216,11 @@ void SqliteWriter::work() {
   std::vector<Operation> taken;
   Batch batch;
   Sequence through = 0;
-  while (take(taken, through)) {
+  for (Taken what = take(taken, through); what != Taken::the_end; what = take(taken, through)) {
+    if (what == Taken::nothing_yet) {
+      if (const auto lost = check_custody()) return give_up(lost->message);
+      continue;
+    }
     for (Operation& operation : taken) batch.add(std::move(operation));
     taken.clear();
     if (!commit(batch)) return;
@@ -224,21 +232,22 @@ void SqliteWriter::work() {
   }
 }
 
-/// Waits for work, and for the gap since the last commit; false when there is nothing left to come.
-bool SqliteWriter::take(std::vector<Operation>& taken, Sequence& through) {
+/// Waits for work, at most a second, and for the gap since the last commit.
+SqliteWriter::Taken SqliteWriter::take(std::vector<Operation>& taken, Sequence& through) {
   std::unique_lock lock(mutex_);
   if (queue_.empty()) {
     idle_ = true;
-    wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });
+    const bool woken = wake_.wait_for(lock, kCustodyCheck, [&] { return !queue_.empty() || stopping_; });
     idle_ = false;
+    if (!woken) return Taken::nothing_yet;
   }
   wake_.wait_until(lock, last_commit_ + commit_gap_, [&] { return stopping_ || hurried_; });
   hurried_ = false;
-  if (queue_.empty() || given_up_) return false;
+  if (queue_.empty() || given_up_) return Taken::the_end;
   taken.swap(queue_);
   through = last_;
   last_commit_ = util::steady_now();
-  return true;
+  return Taken::some;
 }
 
 /// Tries until it is done, patience is at its end, or it is known that it cannot be done.
@@ -264,20 +273,34 @@ bool SqliteWriter::commit(const Batch& batch) {
 }
 
 std::optional<SqliteWriter::Failure> SqliteWriter::try_commit(const Batch& batch) {
-  const std::lock_guard lock(database_mutex_);
-  const int code = write(batch);
-  const bool moved = database_.has_moved();
-  if (code == SQLITE_OK && !moved) return std::nullopt;
+  if (auto lost = check_custody()) return lost;
+  int code = SQLITE_OK;
   Failure failure;
-  if (moved) {
-    failure.message = database_.path() + ": was removed or replaced while the run was live, and the record with it";
-  } else if (code == SQLITE_MISUSE) {
-    failure.message = database_.path() + ": an attempt ended that was never claimed (a bug in runner)";
-  } else {
-    failure = {database_.error().message, may_pass(code, database_.system_errno())};
+  {
+    const std::lock_guard lock(database_mutex_);
+    code = write(batch);
+    if (code == SQLITE_MISUSE) {
+      failure.message = database_.path() + ": an attempt ended that was never claimed (a bug in runner)";
+    } else if (code != SQLITE_OK) {
+      failure = {database_.error().message, may_pass(code, database_.system_errno())};
+    }
+    if (code != SQLITE_OK) database_.rollback();
   }
-  database_.rollback();
-  return failure;
+  if (auto lost = check_custody()) return lost;
+  return code == SQLITE_OK ? std::nullopt : std::optional(std::move(failure));
+}
+
+/// Whether what is committed can be found by the next runner, and nobody else writes.
+std::optional<SqliteWriter::Failure> SqliteWriter::check_custody() {
+  const std::lock_guard lock(database_mutex_);
+  if (const std::string moved = database_.moved_file(); !moved.empty()) {
+    // If only the WAL is gone, what it holds can still be moved to where it will be found.
+    if (moved != database_.path()) force_checkpoint();
+    return Failure{moved + ": was removed or replaced while the run was live, and the record with it"};
+  }
+  if (!options_.keep) return std::nullopt;
+  const auto kept = options_.keep();
+  return kept ? std::nullopt : std::optional(Failure{kept.error().message});
 }
 
 int SqliteWriter::write(const Batch& batch) {
@@ -308,6 +331,10 @@ int SqliteWriter::note_wal_size(void* self, sqlite3* /*handle*/, const char* /*n
 void SqliteWriter::checkpoint() {
   const std::lock_guard lock(database_mutex_);
   if (wal_pages_ < kCheckpointPages) return;
+  force_checkpoint();
+}
+
+void SqliteWriter::force_checkpoint() {
   wal_pages_ = 0;
   // What a checkpoint fails to move stays in the WAL, where it is safe, and is moved by the next one.
   sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);

@@ -38,6 +38,7 @@ class Launches final : public exec::ExecutorEvents {
     if (left_ > 0) launch_one();
   }
   void backpressure(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
+  void logs_failed(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
 
  private:
   void launch_one() {

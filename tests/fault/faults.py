@@ -24,6 +24,16 @@ def compile_slice():
     return program
 
 
+def compile_library(source):
+    """A library for LD_PRELOAD, in a directory that is removed at the end of the process; returns its path."""
+    directory = tempfile.mkdtemp(prefix="runner-library-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    library = f"{directory}/library.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-Wall", "-Werror", "-shared", "-fPIC", "-x", "c", "-o", library, "-"],
+                   input=source, text=True, check=True)
+    return library
+
+
 Mark = collections.namedtuple("Mark", "what key attempt pid")
 
 
