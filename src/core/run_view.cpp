@@ -100,7 +100,8 @@ void JobView::settle(const AttemptRecord& record) {
   ++by_outcome_[static_cast<std::size_t>(ending.outcome)];
   if (ending.outcome == Outcome::succeeded) {
     succeeded_.insert(slice);
-    total_runtime_ += ending.runtime;
+    const bool fits = ending.runtime <= util::Duration::max() - std::max(total_runtime_, util::Duration::zero());
+    total_runtime_ = fits ? total_runtime_ + ending.runtime : util::Duration::max();  // beyond 292 years
     return;
   }
   failed_.insert(slice);

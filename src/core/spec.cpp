@@ -58,8 +58,13 @@ void add_slurm_names(Environment& environment, const JobSpec& job, const Attempt
   };
   const std::int64_t first = id(0);
   const std::int64_t last = id(count - 1);
-  std::int64_t step = count > 1 ? id(1) - first : 1;
-  if (step <= 0 || (last - first) / step != static_cast<std::int64_t>(count) - 1) step = 1;  // an irregular list
+  const std::int64_t second = count > 1 ? id(1) : first;
+  const bool rises = first < second && second <= last;
+  const auto distance = [](std::int64_t from, std::int64_t to) {  // up to 2^64: where it rises
+    return static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
+  };
+  std::uint64_t step = rises ? distance(first, second) : 1;
+  if (rises && distance(first, last) / step != count - 1) step = 1;  // an irregular list
 
   environment.add("SLURM_ARRAY_TASK_ID", std::to_string(id(context.slice)));
   environment.add("SLURM_ARRAY_JOB_ID", std::to_string(array));
@@ -124,6 +129,10 @@ const std::vector<std::string>& builtin_variable_names() {
 }
 
 util::Result<Variables> attempt_variables(const JobSpec& job, const AttemptContext& context) {
+  if (context.slice >= job.slices.size()) {  // a record may name slices that the list has no longer
+    return util::Error{"there is no slice with index " + std::to_string(context.slice) + ": the list has " +
+                       util::format_count(job.slices.size())};
+  }
   Variables variables;
   variables.reserve(builtin_variable_names().size() + job.vars.size() + 4);
   variables.set("attempt", std::to_string(context.attempt));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "util/text.hpp"
+
 namespace runner::report {
 
 namespace {
@@ -32,8 +34,8 @@ util::Result<void> write_joblog(const StatusSource& source, const Write& write) 
     std::ranges::replace(command, '\n', '\0');  // as parallel does: one line an attempt
     const util::WallTime start = record.started_at.value_or(ending.started_at);
     write(fmt::format("{}\t{}\t{:.3f}\t{:10.3f}\t0\t0\t{}\t{}\t{}\n", first_of_job[record.id.job] + record.id.slice,
-                      record.host.empty() ? ":" : record.host, util::unix_seconds(start), util::seconds(ending.runtime),
-                      exit_value(ending), ending.signal, command));
+                      record.host.empty() ? ":" : util::escape_for_display(record.host), util::unix_seconds(start),
+                      util::seconds(ending.runtime), exit_value(ending), ending.signal, command));
   });
 }
 

@@ -64,6 +64,10 @@ Result<core::IntervalSet> parse_stored_selection(const std::string& text, const 
   if (!ranges) return ranges.error();
   core::IntervalSet set;
   for (const auto& range : *ranges) {
+    if (range.first < 0 || static_cast<std::uint64_t>(range.last) >= job.slices.size() || range.step != 1) {
+      return Error{"the record is damaged: it has slices " + to_string(range) + " selected, of " +
+                   util::format_count(job.slices.size())};
+    }
     set.insert_range(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.last));
   }
   return set;

@@ -2,6 +2,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "store/schema.hpp"
 #include "store/sqlite.hpp"
 #include "store/store.hpp"
+#include "util/text.hpp"
 
 namespace runner::store {
 
@@ -32,9 +34,21 @@ std::string select_runs(int version) {
          "reason, settings, " + (version < 2 ? "NULL, NULL, NULL" : "boot_id, containment, place") + " FROM run ";
 }
 
-StoredRun read_run(const Statement& row) {
+/// An id is shown, and names a directory: nothing but what new_run_id() makes of it, and "~1" behind.
+bool is_run_id(std::string_view id) {
+  const auto is_good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '~';
+  };
+  return !id.empty() && id.size() <= 100 && id.front() != '-' && std::all_of(id.begin(), id.end(), is_good);
+}
+
+Result<StoredRun> read_run(const Statement& row, const std::string& path) {
   StoredRun run;
   run.info.id = row.text(1);
+  if (!is_run_id(run.info.id)) {
+    return util::Error{path + ": the record is damaged: \"" + util::escape_for_display(run.info.id, 60) +
+                       "\" is no run's id; move the directory away and start anew"};
+  }
   run.info.name = row.text(2);
   run.info.spec_path = row.text(3);
   run.spec_text = row.text(4);
@@ -108,11 +122,12 @@ Result<std::optional<StoredRun>> SqliteReader::find_run(const std::optional<std:
   const int code = statement->step();
   if (code == SQLITE_DONE) return std::optional<StoredRun>();
   if (code != SQLITE_ROW) return database_.error();
-  StoredRun run = read_run(*statement);
+  auto run = read_run(*statement, database_.path());
+  if (!run) return run.error();
   auto jobs = read_jobs(statement->integer(0));
   if (!jobs) return jobs.error();
-  run.jobs = std::move(*jobs);
-  return std::optional<StoredRun>(std::move(run));
+  run->jobs = std::move(*jobs);
+  return std::optional<StoredRun>(std::move(*run));
 }
 
 Result<std::vector<StoredRun>> SqliteReader::runs() {
@@ -121,7 +136,9 @@ Result<std::vector<StoredRun>> SqliteReader::runs() {
   std::vector<StoredRun> runs;
   int code = SQLITE_OK;
   while ((code = statement->step()) == SQLITE_ROW) {
-    runs.push_back(read_run(*statement));
+    auto run = read_run(*statement, database_.path());
+    if (!run) return run.error();
+    runs.push_back(std::move(*run));
     auto jobs = read_jobs(statement->integer(0));
     if (!jobs) return jobs.error();
     runs.back().jobs = std::move(*jobs);

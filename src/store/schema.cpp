@@ -151,17 +151,20 @@ util::Result<int> check_schema(Database& database) {
   const auto empty = is_empty(database);
   if (!empty) return empty.error();
   if (*empty) return util::Error{database.path() + ": no run is recorded in it yet", ENOENT};
-  const auto has_meta = database.query_text("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
-  if (!has_meta) return has_meta.error();
+  // Tables they must be: a view of that name could be anything, and never end.
+  const auto tables = database.query_text(
+      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('meta', 'run', 'job', 'attempt')");
+  if (!tables) return tables.error();
   const util::Error foreign{database.path() + ": not a record of runner's: move it away and start anew"};
-  if (!has_meta->has_value()) return foreign;
+  if (*tables != "4") return foreign;
   const auto stored = database.query_text("SELECT value FROM meta WHERE name = 'schema'");
   if (!stored || !stored->has_value()) return foreign;
-  const std::string& version = **stored;
-  const auto number = util::parse_int(version);
+  const auto number = util::parse_int(**stored);
   if (number && *number >= 1 && *number <= kSchemaVersion) return static_cast<int>(*number);
+  const std::string version = util::escape_for_display(**stored, 60);
   const auto writer = database.query_text("SELECT value FROM meta WHERE name = 'written_by'");
-  const std::string by = writer && writer->has_value() ? **writer : "another version of runner";
+  const std::string by =
+      writer && writer->has_value() ? util::escape_for_display(**writer, 60) : "another version of runner";
   return util::Error{database.path() + ": has schema " + version + ", written by " + by + "; this is runner " +
                      RUNNER_VERSION + " with schema " + std::to_string(kSchemaVersion) +
                      ": use the other version for this run, or move the file away and start anew"};

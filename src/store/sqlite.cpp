@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "util/fd.hpp"
+#include "util/text.hpp"
 
 namespace runner::store {
 
@@ -219,9 +220,9 @@ bool may_pass(int code, int errno_value) {
   }
 }
 
-util::Error describe_failure(const std::string& path, int code, int errno_value, std::string_view sqlite_message) {
-  const std::string cause =
-      errno_value != 0 ? std::generic_category().message(errno_value) : std::string(sqlite_message);
+util::Error describe_failure(const std::string& path, int code, int errno_value, std::string_view message) {
+  const std::string sqlite_message = util::escape_for_display(message);  // it may quote what is in the file
+  const std::string cause = errno_value != 0 ? std::generic_category().message(errno_value) : sqlite_message;
   const auto say = [&](const std::string& text) { return util::Error{path + ": " + text, errno_value}; };
   if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) {
     return say(
@@ -234,19 +235,19 @@ util::Error describe_failure(const std::string& path, int code, int errno_value,
     case SQLITE_BUSY:
       return say("locked by another program: end it, or wait until it is done");
     case SQLITE_CORRUPT:
-      return say("the database is damaged (" + std::string(sqlite_message) +
+      return say("the database is damaged (" + sqlite_message +
                  "): keep a copy, try `sqlite3 state.db .recover`, or move the directory away and start anew");
     case SQLITE_NOTADB:
       return say("not a database of runner: move it away and start anew");
     case SQLITE_READONLY:
-      return say("cannot be written (" + std::string(sqlite_message) + "): check its permissions");
+      return say("cannot be written (" + sqlite_message + "): check its permissions");
     case SQLITE_CANTOPEN:
       return say("cannot be opened (" + cause + ")");
     case SQLITE_IOERR:
       if (errno_value == EDQUOT || errno_value == ENOSPC) return say(cause + ": free some space");
       return say("I/O error (" + cause + "): check the disk and the kernel's log, then resume");
     default:
-      return say(std::string(sqlite_message));
+      return say(sqlite_message);
   }
 }
 

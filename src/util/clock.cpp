@@ -1,5 +1,6 @@
 #include "util/clock.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -7,12 +8,21 @@
 
 namespace runner::util {
 
+namespace {
+
+/// 285 years: what Duration can count, and the difference of two times too.
+constexpr double kMaxSeconds = 9e9;
+
+}  // namespace
+
 WallTime from_unix_seconds(double seconds) {
-  return WallTime(std::chrono::microseconds(std::llround(seconds * 1e6)));
+  if (!(seconds > 0)) return {};
+  return WallTime(std::chrono::microseconds(std::llround(std::min(seconds, kMaxSeconds) * 1e6)));
 }
 
 Duration from_seconds(double seconds) {
-  return Duration(std::llround(seconds * 1e9));
+  if (std::isnan(seconds)) return {};
+  return Duration(std::llround(std::clamp(seconds, -kMaxSeconds, kMaxSeconds) * 1e9));
 }
 
 std::string format_local(WallTime t, bool with_micros) {

@@ -22,10 +22,12 @@ inline WallTime wall_now() {
 inline double unix_seconds(WallTime t) {
   return static_cast<double>(t.time_since_epoch().count()) / 1e6;
 }
+/// From 1970 to 2255: what is beyond becomes the nearer of the two, what is no number 1970. A record may say anything.
 WallTime from_unix_seconds(double seconds);
 inline double seconds(Duration d) {
   return std::chrono::duration<double>(d).count();
 }
+/// At most 285 years, either way; of what is no number 0.
 Duration from_seconds(double seconds);
 
 /// Local time, "2026-11-21 16:43:28"; with_micros adds ".843830".
