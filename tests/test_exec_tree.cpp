@@ -6,6 +6,8 @@
 #include <set>
 #include <sstream>
 
+#include "exec/cookie.hpp"
+#include "exec/survivors.hpp"
 #include "exec_harness.hpp"
 
 namespace runner::exec {
@@ -32,7 +34,7 @@ bool is_gone(int pid) {
 }
 
 /// Starts processes in every way that leaves the group, each of which writes its pid to the file "pids".
-/// The third has even changed its environment and its parent is dead: only its session tells.
+/// The third has even changed its environment and its parent is dead: only its process group tells.
 constexpr const char* kScatter =
     "setsid sh -c 'echo $$ >> pids; exec sleep 1000' & "
     "(setsid sh -c 'echo $$ >> pids; sleep 1000 & echo $! >> pids; wait' &) ; "
@@ -124,18 +126,57 @@ TEST_CASE("a tree that forks as fast as it can is ended") {
   CHECK(t.endings.at(0).signal == SIGKILL);
 }
 
-TEST_CASE("survivors of an attempt of an earlier runner are ended when it is adopted") {
-  Local t;
-  t.shell(0, "env -i PATH=\"$PATH\" RUNNER_COOKIE=" + t.run_id +
-                 ".0.9.1 setsid -f sh -c 'echo $$ > survivor; exec sleep 1000'; "
-                 "while [ ! -s survivor ]; do sleep 0.01; done");
+namespace {
+
+/// Starts a process in a session of its own with this cookie, as one that outlived its runner; its pid.
+int start_survivor(Local& t, const std::string& cookie) {
+  t.shell(0,
+          "env -i PATH=\"$PATH\" " + cookie +
+              " setsid -f sh -c 'echo $$ > survivor; exec sleep 1000'; while [ ! -s survivor ]; do sleep 0.01; done");
   t.run_until_finished(1);
-  const int survivor = t.written_pids("survivor").at(0);
-  CHECK_FALSE(is_gone(survivor));
-  core::AttemptRecord record;
-  record.id = {0, 9, 1};
-  CHECK_FALSE(t.executor->adopt(record));
+  return t.written_pids("survivor").at(0);
+}
+
+}  // namespace
+
+TEST_CASE("survivors of a dead engine are found by their cookie and ended") {
+  Local t;
+  Engine dead = this_engine();
+  dead.start -= 1;  // the pid is alive, but it is another process
+  const int survivor = start_survivor(t, cookie_of(cookie_prefix(t.run_id, dead), {0, 9, 1}));
+  CHECK(find_survivors({"another-run"}).empty());
+  const auto found = find_survivors({t.run_id});
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].process.pid == survivor);
+  CHECK(found[0].id.slice == 9);
+  CHECK(end_survivors({t.run_id}).empty());
   CHECK(is_gone(survivor));
+}
+
+TEST_CASE("what a live engine has started is no survivor") {
+  Local t;
+  const int pid = start_survivor(t, cookie_of(cookie_prefix(t.run_id, this_engine()), {0, 9, 1}));
+  CHECK(find_survivors({t.run_id}).empty());
+  CHECK(end_survivors({t.run_id}).empty());
+  CHECK_FALSE(is_gone(pid));
+  ::kill(pid, SIGKILL);
+}
+
+TEST_CASE("a cookie says what it was made from, and nothing else is one") {
+  const std::string text = cookie_of(cookie_prefix("20261121-154412-ab2c", {12, 345, 6}), {1, 99, 3});
+  CHECK(text == "RUNNER_COOKIE=20261121-154412-ab2c.12.345.6.1.99.3");
+  const auto cookie = parse_cookie(text);
+  REQUIRE(cookie);
+  CHECK(cookie->run_id == "20261121-154412-ab2c");
+  CHECK(cookie->engine.pid == 12);
+  CHECK(cookie->engine.start == 345);
+  CHECK(cookie->engine.session == 6);
+  CHECK(cookie->id == core::AttemptId{1, 99, 3});
+  for (const char* other : {"RUNNER_COOKIE=", "RUNNER_COOKIE=r.1.2.3.4.5", "RUNNER_COOKIE=.1.2.3.4.5.6",
+                            "RUNNER_COOKIE=r.1.2.3.4.5.x", "RUNNER_COOKIE=r.1.2.3.4.5.", "COOKIE=r.1.2.3.4.5.6"}) {
+    CAPTURE(other);
+    CHECK_FALSE(parse_cookie(other));
+  }
 }
 
 }  // namespace runner::exec

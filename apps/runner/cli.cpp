@@ -54,6 +54,9 @@ po::options_description options_of(Verb verb) {
     add("dry-run,n", po::bool_switch(), "print the exact commands on stdout, start nothing");
     add("accept-changes", po::bool_switch(), "with --resume: go on although the spec changed; slices match by key");
     add("slices", po::value<std::string>(), "only these: 3,7-9 as `runner status` prints them");
+    add("survivors", po::value<std::string>(),
+        "processes that outlived a runner that was killed: kill or refuse to start");
+    add("no-guard", po::bool_switch(), "no second process that watches over the run: for debuggers");
     add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group, line or none");
   }
   if (runs || verb == Verb::check) {
@@ -171,6 +174,14 @@ Command run_command(Common common, const Values& values, bool resume) {
       return mistake("--print is group, line or none, not '" + util::escape_for_display(*print) + "'");
     }
   }
+  if (const auto survivors = text_of(values, "survivors")) {
+    if (*survivors == "refuse") {
+      command.survivors = Survivors::refuse;
+    } else if (*survivors != "kill") {
+      return mistake("--survivors is kill or refuse, not '" + util::escape_for_display(*survivors) + "'");
+    }
+  }
+  command.guard = !has(values, "no-guard");
   if (command.accept_changes && !command.resume) return mistake("--accept-changes goes with --resume");
   return command;
 }

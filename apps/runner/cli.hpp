@@ -21,6 +21,9 @@ struct Common {
   int verbosity = 0;  ///< -1 with -q, 1 with -v, 2 with -vv
 };
 
+/// What to do about processes of slices that outlived a runner (and its guard) that was killed.
+enum class Survivors : std::uint8_t { kill, refuse };
+
 struct RunCommand {
   Common common;
   bool resume = false;
@@ -28,6 +31,8 @@ struct RunCommand {
   bool dry_run = false;
   std::optional<std::string> slices;
   std::optional<core::Print> print;  ///< unset: as the spec has it
+  Survivors survivors = Survivors::kill;
+  bool guard = true;
 };
 
 struct StatusCommand {

@@ -7,10 +7,12 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "containment.hpp"
 #include "exec/factory.hpp"
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
 #include "log/logger.hpp"
+#include "proc/guard.hpp"
 #include "proc/inherited.hpp"
 #include "report/console.hpp"
 #include "report/output_pump.hpp"
@@ -126,15 +128,6 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
          " may have run before (no end is recorded): " + list;
 }
 
-/// What the runner before left alive must not go on beside the attempt that follows it.
-void end_survivors(const run::Session& session, exec::Executor& executor) {
-  core::AttemptRecord record;
-  for (const auto& id : session.lost) {
-    record.id = id;
-    (void)executor.adopt(record);
-  }
-}
-
 /// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
 void prune(const core::Spec& spec, const run::Session& session, store::Writer& writer, run::Loop& loop) {
   auto reader = store::Reader::open(session.state_dir.database());
@@ -152,6 +145,8 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
 struct Start {
   core::Resources capacity;
   std::optional<mode_t> umask;  ///< of the slices, where it is not ours
+  pid_t guard = 0;              ///< 0: there is none
+  std::string survivors;        ///< what was found alive and ended, for run.log
 };
 
 int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
@@ -173,7 +168,8 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
                       .capacity = start.capacity,
                       .view = std::move(session.view),
                       .observers = {&face.console()},
-                      .log = &log});
+                      .log = &log,
+                      .guard_is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); }});
   exec::ExecutorOptions executor_options;
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
@@ -184,7 +180,6 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     complain(executor.error().message);
     return kUsage;
   }
-  end_survivors(session, **executor);  // before they are recorded as lost: killed here, the next resume does it
   store::WriterOptions writer_options;
   writer_options.keep = [&session] { return session.lock.keep(); };
   auto writer = store::Writer::open(session.state_dir.database(), loop, writer_options);
@@ -195,9 +190,11 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   }
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
+  if (!start.survivors.empty()) log.warn(start.survivors);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const run::LoopResult result = loop.run(**writer, **executor);
   face.disconnect();
+  executor->reset();
   writer->reset();
   if (!result.record_failed.empty()) {
     face.say(
@@ -223,6 +220,7 @@ int run(const RunCommand& command) {
     return kUsage;
   }
   const auto umask = proc::let_owner_in();
+  const pid_t guard = start_guard(command);
   const auto loaded = load_spec_to_run(command);
   if (!loaded) return kUsage;
   const core::Spec& spec = loaded->spec;
@@ -231,6 +229,10 @@ int run(const RunCommand& command) {
   auto opened = open_session(command, *loaded);
   if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
   auto& session = std::get<run::Session>(opened);
+  Start start{.capacity = run::capacity(spec, machine), .umask = umask, .guard = guard, .survivors = {}};
+  // Before they are recorded as lost: killed here, the next resume does it.
+  if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
+  session.run.containment = session.view.info.containment = containment(guard);
   if (command.resume && session.slices_to_run() == 0) {
     if (command.common.verbosity >= 0) {
       complain(command.slices ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
@@ -239,8 +241,9 @@ int run(const RunCommand& command) {
     // A run that was killed after its last slice still has its own end to record.
     if (command.slices || session.completed) return kSucceeded;
   }
-  const Start start{.capacity = run::capacity(spec, machine), .umask = umask};
-  return run_session(command, spec, std::move(session), start);
+  const int code = run_session(command, spec, std::move(session), start);
+  end_leftovers(guard);
+  return code;
 }
 
 }  // namespace runner::app

@@ -56,8 +56,6 @@ class Executor {
   virtual void launch(LaunchRequest request) = 0;
   /// No effect on an attempt that has ended already.
   virtual void signal(const core::AttemptId& id, How how) = 0;
-  /// On resume: takes over what is still alive of an attempt. False: nothing of it is.
-  virtual bool adopt(const core::AttemptRecord& record) = 0;
   /// Reads on after OutputTap::ready() has become true again.
   virtual void resume_output() = 0;
 };

@@ -9,7 +9,6 @@
 #include <cassert>
 #include <deque>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,10 +16,12 @@
 
 #include "exec/attempt_files.hpp"
 #include "exec/capture.hpp"
+#include "exec/cookie.hpp"
 #include "exec/notes.hpp"
 #include "exec/slot_log.hpp"
 #include "exec/starter.hpp"
 #include "proc/child.hpp"
+#include "proc/guard.hpp"
 #include "proc/oom.hpp"
 #include "proc/tree.hpp"
 #include "proc/watcher.hpp"
@@ -35,6 +36,7 @@ namespace {
 constexpr auto kRetryLaunch = 200ms;   ///< when no process could be made and none ends meanwhile
 constexpr auto kSpellEnds = 60s;       ///< without a shortage; else every slice that ends would tell of the next one
 constexpr auto kLogPoll = 100ms;       ///< how often a log with a limit is looked at
+constexpr auto kReapInherited = 1s;    ///< how often zombies are looked for whose own parents have died
 constexpr auto kFirstTreeCheck = 2ms;  ///< then doubling
 constexpr auto kLastTreeCheck = 100ms;
 constexpr auto kUnkillableAfter = 10s;  ///< SIGKILL takes effect at once unless the kernel itself is stuck
@@ -76,13 +78,16 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& io, ExecutorEvents& events, ExecutorOptions options)
       : io_(io),
         options_(std::move(options)),
+        engine_(this_engine()),
+        cookie_prefix_(cookie_prefix(options_.run_id, engine_)),
         notes_(io, events),
-        starter_({options_.run_id, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
+        starter_({cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
         oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),
         log_timer_(io),
-        tree_timer_(io) {
+        tree_timer_(io),
+        inherited_timer_(io) {
     proc::open_standard_descriptors();
     proc::keep_zombies();
   }
@@ -90,7 +95,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void launch(LaunchRequest request);
   void signal(const core::AttemptId& id, How how);
   void resume_output();
-  void kill_survivors(const core::AttemptId& id);
+  void reap_inherited();
   void shut_down();
 
  private:
@@ -108,6 +113,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
 
   void schedule_tree_round(util::Duration after);
   void tree_round();
+  proc::TreeRoot root_of(const Running& running) const;
   static void signal_running(Running& running, const std::vector<proc::Process>& tree);
   bool settle(Slot& slot, const std::vector<proc::Process>& tree);
 
@@ -116,6 +122,8 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
 
   asio::io_context& io_;
   ExecutorOptions options_;
+  Engine engine_;
+  std::string cookie_prefix_;
   Notes notes_;
   Starter starter_;
   proc::OomCounter oom_;
@@ -123,11 +131,11 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
   std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
   std::optional<util::TimePoint> last_shortage_;
-  std::optional<std::set<std::string>> survivors_;  ///< cookies of this run that were alive at the first adopt()
   asio::steady_timer retry_timer_;
   asio::steady_timer log_timer_;
   bool polling_logs_ = false;
   asio::steady_timer tree_timer_;
+  asio::steady_timer inherited_timer_;
   util::Duration tree_delay_ = kFirstTreeCheck;
   bool tree_round_due_ = false;  ///< at once
 };
@@ -347,6 +355,10 @@ void LocalExecutor::Impl::schedule_tree_round(util::Duration after) {
   at(tree_timer_, after, [](Impl& self) { self.tree_round(); });
 }
 
+proc::TreeRoot LocalExecutor::Impl::root_of(const Running& running) const {
+  return {.pid = running.pid, .cookie = cookie_of(cookie_prefix_, running.request.id), .session = engine_.session};
+}
+
 void LocalExecutor::Impl::tree_round() {
   tree_round_due_ = false;
   std::vector<Slot*> ending;
@@ -354,7 +366,7 @@ void LocalExecutor::Impl::tree_round() {
   for (auto& slot : slots_) {
     if (!slot.running || !slot.running->is_being_ended()) continue;
     ending.push_back(&slot);
-    roots.push_back({slot.running->pid, cookie_of(options_.run_id, slot.running->request.id)});
+    roots.push_back(root_of(*slot.running));
   }
   const auto trees = proc::find_trees(roots);
   bool again = false;
@@ -399,23 +411,18 @@ bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& t
   return true;
 }
 
-/// A crash may leave thousands of attempts in doubt, of which hardly any is alive: one scan tells which.
-void LocalExecutor::Impl::kill_survivors(const core::AttemptId& id) {
-  if (!survivors_) survivors_ = proc::find_cookies(cookie_prefix(options_.run_id));
-  if (!survivors_->contains(cookie_of(options_.run_id, id))) return;
-  const std::vector<proc::TreeRoot> roots = {{0, cookie_of(options_.run_id, id)}};
-  for (int round = 0; round < 100; ++round) {
-    const auto tree = proc::find_trees(roots).front();
-    if (tree.empty()) return;
-    proc::signal_tree(0, tree, SIGKILL);
-    std::this_thread::sleep_for(1ms);  // before the run: nothing waits for the loop yet
-  }
+/// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.
+void LocalExecutor::Impl::reap_inherited() {
+  proc::reap_inherited([this](pid_t pid) {
+    return std::ranges::any_of(slots_, [&](const Slot& slot) { return slot.running && slot.running->pid == pid; });
+  });
+  at(inherited_timer_, kReapInherited, [](Impl& self) { self.reap_inherited(); });
 }
 
 void LocalExecutor::Impl::shut_down() {
   std::vector<proc::TreeRoot> roots;
   for (const auto& slot : slots_) {
-    if (slot.running) roots.push_back({slot.running->pid, cookie_of(options_.run_id, slot.running->request.id)});
+    if (slot.running) roots.push_back(root_of(*slot.running));
   }
   bool alive = !roots.empty();
   for (int round = 0; alive && round < 1000; ++round) {
@@ -433,7 +440,9 @@ void LocalExecutor::Impl::shut_down() {
 // ---- the executor
 
 LocalExecutor::LocalExecutor(asio::io_context& io, ExecutorEvents& events, const ExecutorOptions& options)
-    : impl_(std::make_shared<Impl>(io, events, options)) {}
+    : impl_(std::make_shared<Impl>(io, events, options)) {
+  impl_->reap_inherited();
+}
 
 LocalExecutor::~LocalExecutor() {
   impl_->shut_down();
@@ -449,11 +458,6 @@ void LocalExecutor::launch(LaunchRequest request) {
 
 void LocalExecutor::signal(const core::AttemptId& id, How how) {
   impl_->signal(id, how);
-}
-
-bool LocalExecutor::adopt(const core::AttemptRecord& record) {
-  impl_->kill_survivors(record.id);
-  return false;
 }
 
 void LocalExecutor::resume_output() {

@@ -1,5 +1,5 @@
-// LocalExecutor: attempts as child processes of this one, each in a session of its own, with /dev/null or a file as
-// stdin and its slot's log (or a pipe, when output is shown as well) as stdout and stderr. Owned by the run loop and
+// LocalExecutor: attempts as child processes of this one, each in a process group of its own, with /dev/null or a file
+// as stdin and its slot's log (or a pipe, when output is shown as well) as stdout and stderr. Owned by the run loop and
 // used on its thread; destroying it kills what still runs, without callbacks.
 #pragma once
 
@@ -21,8 +21,6 @@ class LocalExecutor final : public Executor {
   void launch(LaunchRequest request) override;
   /// An attempt that was signalled ends (finished()) only when nothing of its tree is alive.
   void signal(const core::AttemptId& id, How how) override;
-  /// Children die with the runner; what escaped that (left the session) is killed here. Always false.
-  bool adopt(const core::AttemptRecord& record) override;
   void resume_output() override;
 
  private:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "exec/attempt_files.hpp"
+#include "exec/cookie.hpp"
 #include "proc/child.hpp"
 #include "proc/environment.hpp"
 #include "proc/launcher.hpp"
@@ -32,15 +33,6 @@ struct Found {
 };
 
 }  // namespace
-
-std::string cookie_of(const std::string& run_id, const core::AttemptId& id) {
-  return cookie_prefix(run_id) + std::to_string(id.job) + "." + std::to_string(id.slice) + "." +
-         std::to_string(id.number);
-}
-
-std::string cookie_prefix(const std::string& run_id) {
-  return "RUNNER_COOKIE=" + run_id + ".";
-}
 
 struct Starter::Impl {
   explicit Impl(Options given) : options(std::move(given)), environment(::environ) {
@@ -121,7 +113,7 @@ util::Result<const std::filesystem::path*> Starter::Impl::program(const core::Ex
 util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, const Streams& streams) {
   const core::ExpandedAttempt& attempt = request.attempt;
   if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
-  cookie = cookie_of(options.run_id, request.id);
+  cookie = cookie_of(options.cookie_prefix, request.id);
   launcher.env = environment.with(attempt.env, cookie);
   const bool is_here = attempt.workdir.empty() || attempt.workdir == workdir;
   launcher.workdir = is_here ? nullptr : attempt.workdir.c_str();

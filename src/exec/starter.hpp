@@ -14,16 +14,11 @@
 
 namespace runner::exec {
 
-/// "RUNNER_COOKIE=<run>.<job>.<slice>.<attempt>": in the environment of every process of the attempt.
-std::string cookie_of(const std::string& run_id, const core::AttemptId& id);
-/// What the cookies of all attempts of a run begin with.
-std::string cookie_prefix(const std::string& run_id);
-
 class Starter {
  public:
   struct Options {
-    std::string run_id;
-    bool capture = false;  ///< stdout and stderr through pipes
+    std::string cookie_prefix;  ///< of the variable that marks the processes of an attempt
+    bool capture = false;       ///< stdout and stderr through pipes
     bool use_pidfd = true;
     std::optional<mode_t> umask{};  ///< the children's, where it is not ours
   };

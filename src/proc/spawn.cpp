@@ -109,7 +109,7 @@ RUNNER_IN_CHILD int child_main(void* data) {
   auto& context = *static_cast<ChildContext*>(data);
   const SpawnPlan& plan = *context.plan;
   reset_signals(context.changed_signals);
-  if (::syscall(SYS_setsid) < 0) give_up(context, Stage::session, errno);
+  if (::syscall(SYS_setpgid, 0, 0) != 0) give_up(context, Stage::group, errno);
   if (::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(context, Stage::death_signal, errno);
   // The parent may have died before the request was in place.
   if (::syscall(SYS_getppid) != context.parent) give_up(context, Stage::death_signal, ESRCH);
@@ -192,8 +192,8 @@ util::Error describe_failure(const Spawned& spawned, const std::string& name, co
       break;
     case Stage::clone:
       return util::errno_error("cannot make a process", spawned.error);
-    case Stage::session:
-      return util::errno_error("cannot make a session for the process", spawned.error);
+    case Stage::group:
+      return util::errno_error("cannot make a group for the process", spawned.error);
     case Stage::death_signal:
       return util::errno_error("cannot tie the process to this one", spawned.error);
     case Stage::priority:

@@ -17,7 +17,7 @@
 namespace runner::proc {
 
 /// The step of a launch that failed.
-enum class Stage : std::uint8_t { none, clone, session, death_signal, priority, workdir, setup, descriptors, exec };
+enum class Stage : std::uint8_t { none, clone, group, death_signal, priority, workdir, setup, descriptors, exec };
 
 /// Everything the child does, in this order; pointers are borrowed for the call.
 struct SpawnPlan {
@@ -59,8 +59,8 @@ class SpawnContext {
   std::uint64_t changed_signals_ = 0;
 };
 
-/// Starts the process: in a session of its own, all signals at their defaults and unblocked, no descriptors but 0, 1, 2
-/// and keep_fds, and to be killed when the calling thread ends.
+/// Starts the process: in a process group of its own, all signals at their defaults and unblocked, no descriptors but
+/// 0, 1, 2 and keep_fds, and to be killed when the calling thread ends.
 [[nodiscard]] Spawned spawn(const SpawnPlan& plan, const SpawnContext& context);
 
 /// Why nothing was started, for people: "cannot execute 'prog': Permission denied". `name` is what the user wrote.

@@ -36,7 +36,7 @@ bool is_ignored(int signal) {
 
 struct Loop::Asio {
   explicit Asio(boost::asio::io_context& context) : io(context), signals(context), wake(context), tick(context) {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCONT}) {
       if (!is_ignored(signal)) signals.add(signal);
     }
   }
@@ -72,6 +72,7 @@ void Loop::begin() {
   move_run(core::State::ready);
   move_run(core::State::running);
   feed(core::Start{});
+  on_signal(SIGCONT);  // the guard may have died before we could be told
 }
 
 // ---- the scheduler's side
@@ -259,13 +260,15 @@ void Loop::await_signal() {
 
 void Loop::on_signal(int signal) {
   int level = stop_level_;
+  const bool guard_is_lost = signal == SIGCONT && setup_.guard_is_lost && setup_.guard_is_lost();
+  if (guard_is_lost) level = 3;
   if (signal == SIGINT) level = std::min(level + 1, 3);
   if (signal == SIGHUP) level = std::max(level, 1);
   if (signal == SIGTERM) level = std::max(level, 2);
   if (level == stop_level_) return;
   stop_level_ = level;
-  if (result_.signal == 0) result_.signal = signal;
-  const std::string name = core::signal_name(signal);
+  if (result_.signal == 0) result_.signal = guard_is_lost ? SIGKILL : signal;
+  const std::string name = guard_is_lost ? "the guard of this run was killed" : core::signal_name(signal);
   const std::string count = util::format_count(scheduler_.running()) + " running";
   if (level == 1) {
     notice(name + ": no further slice is started, " + count +

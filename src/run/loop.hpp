@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,6 +35,9 @@ struct LoopSetup {
   core::RunView view;  ///< as it stands before the first launch
   std::vector<report::Observer*> observers;
   log::RunLog* log = nullptr;
+  /// Asked at the start and at every SIGCONT: whether the process that watches over this one has died. Then all is
+  /// killed, because nothing would be left to do that.
+  std::function<bool()> guard_is_lost = {};
 };
 
 /// How a run ended, for the exit code and the last words.

@@ -32,7 +32,6 @@ class InstantExecutor final : public exec::Executor {
     });
   }
   void signal(const core::AttemptId& /*id*/, exec::How /*how*/) override {}
-  bool adopt(const core::AttemptRecord& /*record*/) override { return false; }
   void resume_output() override {}
 
  private:

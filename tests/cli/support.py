@@ -27,6 +27,38 @@ def wait_for(condition, what, deadline=DEADLINE):
         time.sleep(0.01)
 
 
+def is_alive(pid):
+    """Neither gone nor a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            return [int(child) for child in children.read().split()]
+    except OSError:
+        return []
+
+
+def engine_pid(process):
+    """The pid of the engine below the guard, which is the process that was started."""
+    return wait_for(lambda: children_of(process.pid), "the guard has an engine")[0]
+
+
+def crash(process):
+    """Kills engine and guard together, as a power cut would; returns when both are gone."""
+    engine = engine_pid(process)
+    os.kill(process.pid, signal.SIGSTOP)  # so that neither sees the other die
+    os.kill(engine, signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not is_alive(engine), "the engine is dead")
+
+
 class RunnerTest(unittest.TestCase):
     """One temporary directory a test; everything that was started is ended with it."""
 

@@ -4,7 +4,7 @@ import signal
 import sqlite3
 import unittest
 
-from support import RunnerTest, wait_for
+from support import RunnerTest, crash, engine_pid, wait_for
 
 # Slice 0 succeeds, 1 fails, 2 and 3 wait for the file "go"; 4 to 9 have not begun by then.
 SPEC = ("slices: 0-9\nn_procs: 2\nretry_delay: 10ms\ncommand: |\n"
@@ -33,8 +33,7 @@ class Live(RunnerTest):
             return []
 
     def kill(self, process):
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        crash(process)
 
     def job(self):
         return self.status()["jobs"][0]
@@ -43,14 +42,14 @@ class Live(RunnerTest):
         process = self.begin()
         status = self.status()
         self.assertTrue(status["run"]["live"])
-        self.assertEqual(status["run"]["pid"], process.pid)
+        self.assertEqual(status["run"]["pid"], engine_pid(process))
         job = status["jobs"][0]
         self.assertEqual([job[k] for k in ("total", "succeeded", "failed", "running", "waiting")], [10, 1, 1, 2, 6])
         table = self.ok("status", "jobs.yaml").stdout
-        self.assertIn(str(process.pid), table)
+        self.assertIn(str(engine_pid(process)), table)
         self.assertNotIn("--resume", table, "it cannot be resumed while it runs")
         self.assertNotIn("may have run", table)
-        self.assertIn(str(process.pid), self.ok("status").stdout, "the one run recorded here needs no name")
+        self.assertIn(str(engine_pid(process)), self.ok("status").stdout, "the one run recorded here needs no name")
 
     def test_status_follows_the_run(self):
         process = self.begin()

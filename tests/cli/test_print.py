@@ -5,7 +5,7 @@ import subprocess
 import unittest
 from collections import defaultdict
 
-from support import RUNNER, RunnerTest, wait_for
+from support import RUNNER, RunnerTest, engine_pid, wait_for
 
 with open(RUNNER, "rb") as binary:
     SANITIZED = re.search(rb"__[at]san_init", binary.read()) is not None  # has memory of its own to spend
@@ -82,12 +82,12 @@ class Print(RunnerTest):
         except OSError:
             return 0
 
-    def wait_until_stalled(self, process):
+    def wait_until_stalled(self, engine):
         """Until runner has read something and has then stopped reading its slices' output."""
         seen = []
 
         def stalled():
-            seen.append(self.field(process.pid, "io", "rchar"))
+            seen.append(self.field(engine, "io", "rchar"))
             return seen[-1] > 500000 and len(seen) > 20 and seen[-20] == seen[-1]
         wait_for(stalled, "runner reads no more than it can write")
 
@@ -95,12 +95,13 @@ class Print(RunnerTest):
         """Runs it and returns what was printed and the most memory that runner had."""
         self.spec(f"slices: 0-1\nn_procs: 2\ncommand: {command}\n")
         process = self.start("jobs.yaml", "-q", "--print", how, text=False, stderr=subprocess.DEVNULL)
+        engine = engine_pid(process)
         if how == "line":
-            self.wait_until_stalled(process)
+            self.wait_until_stalled(engine)
         chunks, memory = [], 0
         while not chunks or chunks[-1]:
             chunks.append(process.stdout.read(1 << 20))
-            memory = max(memory, self.field(process.pid, "status", "VmHWM"))
+            memory = max(memory, self.field(engine, "status", "VmHWM"))
         self.assertEqual(process.wait(), 0)
         self.assertGreater(memory, 1024)
         return b"".join(chunks), memory

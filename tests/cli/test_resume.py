@@ -4,7 +4,7 @@ import signal
 import subprocess
 import unittest
 
-from support import RunnerTest, wait_for
+from support import RunnerTest, crash, engine_pid, wait_for
 
 
 class Resume(RunnerTest):
@@ -41,8 +41,7 @@ class Resume(RunnerTest):
         self.spec(spec)
         process = self.start("jobs.yaml")
         wait_for(ready, "the run is under way")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        crash(process)
 
     def test_after_a_crash_slices_that_may_have_run_are_named_and_run_again(self):
         self.crash("slices: 0-4\nn_procs: 2\ncommand: echo {slice} >> ran; test -e go || exec sleep 1000\n",
@@ -92,7 +91,7 @@ class Resume(RunnerTest):
                  "the slice is up and recorded")
         for args in (["jobs.yaml"], ["jobs.yaml", "--resume"]):
             result = self.ok(*args, code=75)
-            self.assertIn(f"pid {process.pid} on ", result.stderr)
+            self.assertIn(f"pid {engine_pid(process)} on ", result.stderr)
         live = self.status()
         self.assertTrue(live["run"]["live"])
         self.assertEqual(live["jobs"][0]["running"], 1)

@@ -61,7 +61,6 @@ class FakeExecutor final : public exec::Executor {
     finish(id);
   }
 
-  bool adopt(const core::AttemptRecord&) override { return false; }
   void resume_output() override {}
 
   std::uint64_t launched = 0;  ///< calls of launch()

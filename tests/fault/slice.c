@@ -11,6 +11,9 @@
  *   say=TEXT      write TEXT and a newline        wait=FILE    linger until FILE is there
  *   fail=N        exit with code 75 in attempts 1 to N
  *   deaf          ignore SIGTERM                  catch=N      exit with code N at SIGTERM
+ *   tree          leave processes of every awkward kind behind: in sessions of their own, deaf to SIGTERM, stopped,
+ *                 with their parents dead
+ *   bare          leave one that has given up its parent, its session and its environment
  *   orphan=MS     leave a grandchild in a session of its own that lingers and then writes "O KEY ATTEMPT PID"
  */
 #include <fcntl.h>
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +60,44 @@ static void leave_orphan(long ms) {
   _exit(0);
 }
 
+/* Pauses for ever as a grandchild whose parent is dead. */
+static void leave_grandchild(int stopped) {
+  pid_t child = fork();
+  if (child != 0) {
+    waitpid(child, NULL, 0);
+    return;
+  }
+  setsid();
+  if (fork() != 0) _exit(0);
+  signal(SIGTERM, SIG_IGN);
+  if (stopped) raise(SIGSTOP);
+  for (;;) pause();
+}
+
+static void leave_tree(void) {
+  for (int kind = 0; kind < 3; ++kind) {
+    if (fork() != 0) continue;
+    if (kind != 0) setsid();
+    if (kind != 1) signal(SIGTERM, SIG_IGN);
+    if (kind == 2) raise(SIGSTOP);
+    for (;;) pause();
+  }
+  leave_grandchild(0);
+  leave_grandchild(1);
+}
+
+static void leave_bare(void) {
+  char* const nothing[] = {NULL};
+  pid_t child = fork();
+  if (child != 0) {
+    waitpid(child, NULL, 0);
+    return;
+  }
+  setsid();
+  if (fork() == 0) execle("/proc/self/exe", "slice", "pause", (char*)NULL, nothing);
+  _exit(0);
+}
+
 static void on_term(int signal) {
   (void)signal;
   _exit(code_at_term);
@@ -85,6 +127,10 @@ static void act(const char* action) {
   } else if (IS("catch")) {
     code_at_term = (int)number;
     signal(SIGTERM, on_term);
+  } else if (IS("tree")) {
+    leave_tree();
+  } else if (IS("bare")) {
+    leave_bare();
   } else if (IS("orphan")) {
     leave_orphan(number);
   } else {
@@ -95,6 +141,7 @@ static void act(const char* action) {
 int main(int argc, char** argv) {
   const struct rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
+  while (argc == 2 && strcmp(argv[1], "pause") == 0) pause(); /* what leave_bare() has started */
   attempt = getenv("RUNNER_ATTEMPT");
   if (argc < 3 || attempt == NULL) return 97;
   marks = argv[1];

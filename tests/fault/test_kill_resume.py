@@ -1,16 +1,20 @@
-"""runner is killed (SIGKILL) at random moments and resumed, again and again, until all is done.
+"""runner is killed (SIGKILL) at random moments - its engine, its guard or both at once - and resumed, again and again,
+until all is done.
 
 A round is one run that is interrupted one or more times. After every kill, and at the end, the record is compared with
 what the slices wrote themselves and with what runner had announced:
   - every start that a slice marked is an attempt in the record, and no attempt was started twice;
   - what run.log or stderr called started or completed is in the record as such;
   - at the end every slice has succeeded, by its last attempt and no earlier one, and no attempt is without an outcome.
+Some slices leave processes behind in every awkward way. When one of engine and guard is killed, all are gone soon; when
+both are, the next invocation names and ends them before it starts anything.
 
 RUNNER_KILLS: how many interruptions there are (40, or as many as fit into a minute); RUNNER_SEED: of the moments
-(random, and printed).
+(random, and printed); RUNNER_SOON: how many seconds "soon" may be (5, for machines with other things to do).
 """
 import collections
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -22,12 +26,15 @@ import time
 import unittest
 
 from faults import FaultTest, processes_in, read_marks, wait_for
-from support import RUNNER
+from support import RUNNER, children_of, is_alive
 
 KILLS = int(os.environ.get("RUNNER_KILLS", "40"))
 ENOUGH = float("inf") if "RUNNER_KILLS" in os.environ else 60.0  # seconds, on a slow machine
+SOON = float(os.environ.get("RUNNER_SOON", "5"))
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 SLICES = 300
+
+TREES = [""] * 24 + ["tree", "bare"]  # actions of slice.c; what they leave lives until the run ends
 
 Attempt = collections.namedtuple("Attempt", "slice number outcome pid")
 
@@ -41,13 +48,15 @@ class Round:
         self.state = directory / ".runner" / "jobs"
         self.said = directory / "stderr"  # of all invocations
         self.unfinished_seen = set()
+        self.survivors = set()  # pids that outlived engine and guard, and that a later invocation must end
+        self.outlived = set()  # those of the invocation that has just been killed
         directory.mkdir()
         rng = test.rng
-        rows = [f"{i},{rng.choice([0, 0, 1, 3, 10, 40])},{rng.choice([0] * 9 + [1])}" for i in range(SLICES)]
-        (directory / "plan.csv").write_text("id,ms,fails\n" + "\n".join(rows) + "\n")
+        rows = [f"{i},{rng.choice([0, 0, 1, 3, 10, 40])},{rng.choice([0] * 9 + [1])},{rng.choice(TREES)}" for i in range(SLICES)]
+        (directory / "plan.csv").write_text("id,ms,fails,tree\n" + "\n".join(rows) + "\n")
         (directory / "jobs.yaml").write_text(
             "slices: {table: plan.csv}\nn_procs: 4\nretries: 2\nretry_delay: 5ms\n"
-            f"command: [{test.slice}, {directory}/marks, '{{id}}', 'sleep={{ms}}', 'fail={{fails}}']\n")
+            f"command: [{test.slice}, {directory}/marks, '{{id}}', 'sleep={{ms}}', 'fail={{fails}} {{tree}}']\n")
 
     # ---- what is there
 
@@ -137,15 +146,72 @@ class Round:
     def interrupt(self, process):
         """Kills runner at some moment; False if it had ended by then."""
         aim = self.moment(process)
-        process.send_signal(signal.SIGKILL)
+        target = self.strike(process)
         process.wait()
         if process.returncode != -signal.SIGKILL:
             return False
         self.test.hits[aim] += 1
-        # A user who is quick, and one who is not.
-        if self.test.rng.random() < 0.5:
-            wait_for(lambda: not processes_in(self.dir), "its slices are gone")
+        self.test.hits[target] += 1
+        if target == "engine":
+            self.test.assertEqual(self.processes(), set(), "the guard has ended before all was dead")
+        elif target == "guard":
+            began = time.monotonic()
+            wait_for(lambda: not self.processes(), "the engine ends all when its guard is killed", SOON)
+            self.test.slowest = max(self.test.slowest, time.monotonic() - began)
         return True
+
+    def processes(self):
+        """Those of the last invocation; what has survived an earlier one is still to be ended by the next."""
+        return set(processes_in(self.dir)) - self.survivors
+
+    def strike(self, process):
+        """Kills the engine, the guard or both; returns which."""
+        target = self.test.rng.choice(["engine", "guard", "both"])
+        engines = children_of(process.pid)
+        slices = [pid for engine in engines for pid in children_of(engine) if self.is_slice(pid, engine)]
+        if not engines and process.poll() is None:
+            target = "guard"
+        if target == "both":
+            process.send_signal(signal.SIGSTOP)  # so that neither sees the other die
+        if target != "guard":
+            for engine in engines:
+                os.kill(engine, signal.SIGKILL)
+        if target != "engine":
+            process.send_signal(signal.SIGKILL)
+        if target == "both":
+            wait_for(lambda: not any(map(is_alive, engines + slices)), "the slices' own processes die with the engine")
+            self.outlived = set(filter(self.is_marked, processes_in(self.dir)))
+        return target
+
+    @staticmethod
+    def is_slice(pid, engine):
+        """And not an orphan that the engine has inherited."""
+        try:
+            return os.getpgid(pid) == pid and os.getsid(pid) == engine
+        except OSError:
+            return False
+
+    def is_marked(self, pid):
+        """Not one that has given up its environment, which nothing can tell from others when engine and guard are dead."""
+        try:
+            return b"RUNNER_COOKIE=" in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+
+    def check_survivors(self):
+        """Once the invocation that just ended has come beyond its start: they are named, and they are dead."""
+        words = self.last_words()
+        if "resumed: " in words or "nothing left" in words:
+            named = set(map(int, re.findall(r"pid (\d+) \(", words)))
+            self.test.assertEqual(self.survivors - named, set(), "outlived engine and guard, and is not named")
+            self.test.assertEqual(list(filter(is_alive, self.survivors)), [])
+            self.test.ended += len(self.survivors)
+            self.survivors = set()
+        self.survivors |= self.outlived
+        self.outlived = set()
+        for pid in processes_in(self.dir):  # what nobody can find
+            if not self.is_marked(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def settle(self, process, resume):
         """What an invocation that was not killed ended with: whether to resume next, or None when all is done."""
@@ -153,7 +219,7 @@ class Round:
         if code == 0:
             return None
         if code == 75:  # a child on its way to exec holds the lock a moment longer than the runner that was killed
-            wait_for(lambda: not processes_in(self.dir), "its slices are gone")
+            wait_for(lambda: not self.processes(), "its slices are gone")
             return resume
         self.test.assertEqual((code, resume), (2, True), words)
         self.test.assertIn("there is no run", words)
@@ -167,10 +233,12 @@ class Round:
             process = self.start(resume)
             if killed < interruptions and self.interrupt(process):
                 killed += 1
+                self.check_survivors()
                 self.remember(self.check())
                 resume = True
                 continue
             process.wait(timeout=60)
+            self.check_survivors()
             resume = self.settle(process, resume)
         self.finish()
         return killed
@@ -187,7 +255,7 @@ class Round:
             last[a.slice] = a
         test.assertEqual({key: a.outcome for key, a in last.items()}, {key: "succeeded" for key in range(SLICES)})
         for a in attempts:
-            test.assertIn(a.outcome, ("succeeded", "failed", "lost"), a)
+            test.assertIn(a.outcome, ("succeeded", "failed", "lost", "cancelled"), a)
         lost = {(a.slice, a.number) for a in attempts if a.outcome == "lost"}
         test.assertEqual(lost - self.unfinished_seen, set(), "lost, though its end had been recorded")
         again = subprocess.run([RUNNER, "jobs.yaml", "--resume"], cwd=self.dir, capture_output=True, text=True,
@@ -202,7 +270,7 @@ class KillResume(FaultTest):
         super().setUp()
         self.rng = random.Random(SEED)
         self.hits = collections.Counter()
-        self.lost = self.attempts = 0
+        self.lost = self.attempts = self.ended = self.slowest = 0
 
     def test_killed_and_resumed_nothing_is_lost_or_repeated_unsaid(self):
         left, rounds = KILLS, 0
@@ -218,7 +286,8 @@ class KillResume(FaultTest):
             raise
         aims = ", ".join(f"{n} {aim}" for aim, n in sorted(self.hits.items()))
         print(f"\n{KILLS - left} kills in {rounds} runs of {SLICES} slices, RUNNER_SEED={SEED}: {aims}; "
-              f"{self.attempts} attempts, {self.lost} of them lost; {time.monotonic() - began:.0f} s", flush=True)
+              f"{self.attempts} attempts, {self.lost} of them lost; {self.ended} processes that outlived both named and ended; all gone at "
+              f"most {self.slowest:.2f} s after the guard's end; {time.monotonic() - began:.0f} s", flush=True)
 
     def test_a_run_killed_before_its_first_record_is_no_run(self):
         """The moments between the directory, the empty file and the tables, which kills hit too rarely."""

@@ -16,15 +16,16 @@ import unittest
 from collections import namedtuple
 
 from faults import FaultTest, wait_for
+from support import engine_pid
 
 SLICES = int(os.environ.get("RUNNER_SLICES", "10000"))
 N_PROCS = 24
 BIG = 100 * 1000 * 1000
 
-# Signals after which a process goes on: ignored by default, or (TSTP, TTIN, TTOU) sent to a process group that has no
-# shell to continue it, which POSIX wants ignored. runner makes every slice the leader of a session of its own.
-GOES_ON = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, signal.SIGTSTP, signal.SIGTTIN,
-           signal.SIGTTOU)
+# Signals after which a process goes on: ignored by default.
+GOES_ON = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+# Signals that stop it until its time is over. No terminal sends one to a slice; only it can, to itself.
+STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 # What a slice is told, what its row must then say, what its log holds: None, a size, or its text.
 Kind = namedtuple("Kind", "actions outcome code signal log program ran")
@@ -46,7 +47,8 @@ def rare_kinds():
     yield kind("catch=0 sleep=600000", "timed_out", code=0)
     yield kind("catch=3 sleep=600000", "timed_out", code=3)
     yield kind("say=before sleep=600000", "timed_out", signal=signal.SIGTERM, log="before\n")
-    yield kind(f"signal={signal.SIGSTOP:d}", "timed_out", signal=signal.SIGTERM)
+    for number in STOPS:
+        yield kind(f"signal={number:d}", "timed_out", signal=signal.SIGTERM)
     yield kind(f"deaf signal={signal.SIGSTOP:d} sleep=600000", "timed_out", signal=signal.SIGKILL)
     yield ended(0, f"write={BIG}", log=BIG)
     yield ended(5, f"write={BIG}", log=BIG)
@@ -56,7 +58,7 @@ def rare_kinds():
 def common_kinds():
     for code in range(256):
         yield ended(code)
-    for number in set(range(1, 32)) - {signal.SIGSTOP}:
+    for number in set(range(1, 32)) - set(STOPS):
         if number in GOES_ON:
             yield ended(7, f"signal={number:d}")
         else:
@@ -140,7 +142,7 @@ class Outcomes(FaultTest):
         plan = self.make_plan()
         began = time.monotonic()
         process = self.begin(plan)
-        samples = Samples(process.pid)
+        samples = Samples(engine_pid(process))
         samples.start()
         self.addCleanup(samples.over.set)
         try:

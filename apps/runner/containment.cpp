@@ -1,0 +1,125 @@
+#include "containment.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "common.hpp"
+#include "core/outcome.hpp"
+#include "exec/survivors.hpp"
+#include "host/machine.hpp"
+#include "proc/guard.hpp"
+#include "util/text.hpp"
+
+namespace runner::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kShown = 10;  ///< processes named on the console; run.log has all
+
+/// "pid 12 (sleep)": the name is whatever the process calls itself.
+std::string describe(const proc::Process& process) {
+  return "pid " + std::to_string(process.pid) + " (" + util::escape_for_display(process.name) + ")";
+}
+
+std::string count_of(std::size_t n, const std::string& what) {
+  return util::format_count(n) + " " + what + (n == 1 ? "" : "es");
+}
+
+template <class T, class Describe>
+std::string list(const std::vector<T>& items, Describe&& describe_one, std::size_t shown = kShown) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(items.size(), shown); ++i) text += (i == 0 ? "" : ", ") + describe_one(items[i]);
+  if (items.size() > shown) text += " and " + util::format_count(items.size() - shown) + " more";
+  return text;
+}
+
+/// The guard's last words. Over the progress line, if there is one.
+void tell_aftermath(const proc::Aftermath& aftermath, const RunCommand& command) {
+  if (aftermath.engine_signal != 0) {
+    if (::isatty(STDERR_FILENO) == 1) (void)!::write(STDERR_FILENO, "\r\033[K", 4);
+    complain("the engine (pid " + std::to_string(aftermath.engine) + ") was ended by " +
+             core::signal_name(aftermath.engine_signal) + "; " + count_of(aftermath.ended.size(), "process") +
+             " of its slices killed; to finish the run: " + resume_command(command.common, command.common.spec_path));
+  } else if (!aftermath.ended.empty() && command.common.verbosity >= 0) {
+    complain(count_of(aftermath.ended.size(), "process") +
+             " that slices had left behind killed: " + list(aftermath.ended, describe));
+  }
+  if (!aftermath.unkillable.empty()) complain("SIGKILL has had no effect on " + list(aftermath.unkillable, describe));
+}
+
+/// Only runs of this boot can have left something alive. Also one that has ended: what its slices left behind is killed
+/// after that.
+std::set<std::string> runs_of_this_boot(const run::Session& session) {
+  std::set<std::string> ids;
+  auto reader = store::Reader::open(session.state_dir.database());
+  if (!reader) return ids;
+  const auto runs = (*reader)->runs();
+  if (!runs) return ids;
+  const std::string boot = host::boot_id();
+  for (const auto& run : *runs) {
+    if (run.boot_id.empty() || run.boot_id == boot) ids.insert(run.info.id);
+  }
+  return ids;
+}
+
+}  // namespace
+
+pid_t start_guard(const RunCommand& command) {
+  if (!command.guard) {
+    proc::leave_terminal();
+    return 0;
+  }
+  const auto guard =
+      proc::start_under_guard([&](const proc::Aftermath& aftermath) { tell_aftermath(aftermath, command); });
+  if (guard) return *guard;
+  complain(guard.error().message + "; if runner is killed, processes of slices may outlive it");
+  proc::leave_terminal();
+  return 0;
+}
+
+std::string containment(pid_t guard) {
+  return guard == 0 ? "death signal, cookie" : "guard, death signal, cookie";
+}
+
+std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
+                                      std::string& told) {
+  const auto runs = runs_of_this_boot(session);
+  if (runs.empty()) return std::nullopt;
+  const auto found = exec::find_survivors(runs);
+  if (found.empty()) return std::nullopt;
+  const auto describe_one = [&](const exec::Survivor& survivor) {
+    std::string slice = std::to_string(survivor.id.slice);
+    // Labels belong to the list of slices as it is now, which need not be that of an earlier run.
+    const bool same_list = session.resumed && session.remaps.empty() && survivor.run_id == session.run.id;
+    const auto& jobs = spec.jobs;
+    const bool known =
+        same_list && survivor.id.job < jobs.size() && survivor.id.slice < jobs[survivor.id.job].slices.size();
+    slice = known ? "slice " + util::escape_for_display(jobs[survivor.id.job].slices.key(survivor.id.slice))
+                  : "the slice with index " + slice + " of run " + survivor.run_id;
+    return describe(survivor.process) + " of " + slice;
+  };
+  const std::string what = count_of(found.size(), "process") + " of slices outlived the runner that was killed";
+  if (command.survivors == Survivors::refuse) {
+    complain(what + ": " + list(found, describe_one) + "; end them, or let runner do it: leave out --survivors refuse");
+    return kLive;
+  }
+  const std::size_t shown = command.common.verbosity > 0 ? found.size() : kShown;
+  complain(what + "; killing " + list(found, describe_one, shown));  // before they are: we may be killed as well
+  told = what + "; killed " + list(found, describe_one, found.size());
+  if (const auto left = exec::end_survivors(runs); !left.empty()) {
+    complain("SIGKILL has had no effect on " + list(left, describe_one) +
+             "; nothing is started beside them, try again when they are gone");
+    return kLive;
+  }
+  return std::nullopt;
+}
+
+void end_leftovers(pid_t guard) {
+  if (guard != 0 && proc::is_orphan(guard)) (void)proc::end_descendants(10s);
+}
+
+}  // namespace runner::app

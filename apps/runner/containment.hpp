@@ -1,0 +1,31 @@
+// What keeps the processes of a run together, from the command line's side: the guard above the engine, and what an
+// engine and a guard that were killed together left alive. Says on stderr what it finds and does.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <sys/types.h>
+
+#include "cli.hpp"
+#include "exit_codes.hpp"
+#include "run/session.hpp"
+
+namespace runner::app {
+
+/// Splits the process in two (proc/guard.hpp) and returns in the engine: the guard's pid, or 0 where there is no guard
+/// (--no-guard, or no process could be made, which is said).
+pid_t start_guard(const RunCommand& command);
+
+/// What holds the slices' processes, in words, for the record and `status`.
+std::string containment(pid_t guard);
+
+/// Before anything is launched: ends what earlier runs of this record left alive, or, as --survivors says, refuses to
+/// go on beside it. `told`: what was ended, for run.log. The exit code when the run cannot begin.
+std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
+                                      std::string& told);
+
+/// After the run: without a guard nobody else ends what slices have left behind in other sessions.
+void end_leftovers(pid_t guard);
+
+}  // namespace runner::app

@@ -1,0 +1,93 @@
+#include "proc/process.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+#include <string_view>
+
+#include "util/fd.hpp"
+
+namespace runner::proc {
+namespace {
+
+constexpr std::size_t kMaxEnvironment = std::size_t{4} << 20U;
+
+/// Field `n` of /proc/PID/stat counted as proc(5) does, from the text behind "comm)", where field 3 begins.
+template <class T>
+T stat_field(std::string_view rest, int n) {
+  for (int i = 3; i < n; ++i) rest.remove_prefix(std::min(rest.size(), rest.find(' ') + 1));
+  T value{};
+  std::from_chars(rest.data(), rest.data() + rest.size(), value);
+  return value;
+}
+
+}  // namespace
+
+std::optional<Process> read_process(pid_t pid) {
+  const auto fd = util::open_file("/proc/" + std::to_string(pid) + "/stat", O_RDONLY);
+  if (!fd) return std::nullopt;
+  std::array<char, 1024> buffer{};
+  const ssize_t n = ::read(fd->get(), buffer.data(), buffer.size());
+  if (n <= 0) return std::nullopt;
+  std::string_view text(buffer.data(), static_cast<std::size_t>(n));
+  const auto comm_begin = text.find('(');
+  const auto comm_end = text.rfind(')');  // the name before it may hold anything
+  if (comm_begin == std::string_view::npos || comm_end == std::string_view::npos || comm_end + 2 >= text.size())
+    return std::nullopt;
+  Process process;
+  process.pid = pid;
+  process.name = text.substr(comm_begin + 1, comm_end - comm_begin - 1);
+  text.remove_prefix(comm_end + 2);
+  process.alive = text.front() != 'Z' && text.front() != 'X';
+  process.parent = stat_field<pid_t>(text, 4);
+  process.group = stat_field<pid_t>(text, 5);
+  process.session = stat_field<pid_t>(text, 6);
+  process.start = stat_field<std::uint64_t>(text, 22);
+  return process;
+}
+
+std::vector<Process> read_processes() {
+  std::vector<Process> all;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), &::closedir);
+  if (proc == nullptr) return all;
+  while (const dirent* entry = ::readdir(proc.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
+    const std::string_view name = entry->d_name;
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error != std::errc() || end != name.data() + name.size()) continue;
+    if (auto process = read_process(pid)) all.push_back(std::move(*process));
+  }
+  return all;
+}
+
+std::string environment_of(pid_t pid) {
+  auto text = util::read_file("/proc/" + std::to_string(pid) + "/environ", kMaxEnvironment);
+  return text ? std::move(*text) : std::string();
+}
+
+std::uint64_t start_of(pid_t pid) {
+  const auto process = read_process(pid);
+  return process ? process->start : 0;
+}
+
+void signal_process(const Process& process, int signal) {
+  // The descriptor pins the process, whichever it is; then its start says whether it is the one.
+  const util::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!pidfd && errno != ENOSYS) return;
+  if (start_of(process.pid) != process.start) return;
+  if (pidfd) {
+    ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
+  } else {
+    ::kill(process.pid, signal);
+  }
+}
+
+}  // namespace runner::proc

@@ -1,0 +1,39 @@
+// Processes as /proc shows them. Plain functions; a look at all of them takes some ms, so callers collect and ask once.
+// A pid alone proves nothing: with its start it names a process for good, and signals go out only after that check.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace runner::proc {
+
+struct Process {
+  pid_t pid = 0;
+  pid_t parent = 0;
+  pid_t group = 0;
+  pid_t session = 0;
+  std::uint64_t start = 0;  ///< clock ticks since boot; with the pid it names a process for good
+  bool alive = false;       ///< neither a zombie nor dead
+  std::string name;         ///< of the program, at most 15 bytes, as the process sets it: not to be trusted
+};
+
+/// nullopt when there is none.
+[[nodiscard]] std::optional<Process> read_process(pid_t pid);
+
+/// All there are, ourselves and the dead included.
+[[nodiscard]] std::vector<Process> read_processes();
+
+/// "NAME=value", each ended by a NUL; "" for somebody else's process, or one that is gone.
+[[nodiscard]] std::string environment_of(pid_t pid);
+
+/// The start of a process, as in Process; 0 if there is none.
+[[nodiscard]] std::uint64_t start_of(pid_t pid);
+
+/// Sends `signal` to a process if that is still the one.
+void signal_process(const Process& process, int signal);
+
+}  // namespace runner::proc
