@@ -191,6 +191,20 @@ class TwoRunners(FaultTest):
         self.assertEqual(max(self.starts().values()), 1)
         self.dir = top
 
+    def test_a_resumed_copy_leaves_the_processes_of_the_original_alone(self):
+        self.begin()
+        process = self.popen(RUNNER, "jobs.yaml")
+        wait_for(lambda: len(self.starts()) == 4, "four slices run")
+        with tempfile.TemporaryDirectory() as copy:
+            subprocess.run(["cp", "-a", ".runner", "jobs.yaml", copy], cwd=self.dir, check=True)
+            open(f"{copy}/go", "w").close()
+            self.ok("jobs.yaml", "--resume", cwd=copy)
+        self.assertIsNone(process.poll())
+        self.write("go", "")
+        self.assertEqual(process.wait(timeout=20), 0)
+        self.assertEqual(self.starts(), {(key, 1): 1 for key in range(4)})
+        self.assertEqual(self.rows("SELECT DISTINCT number, outcome FROM attempt"), [(1, "succeeded")])
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
