@@ -160,6 +160,18 @@ TEST_CASE("a slice that answers TERM with exit 0 after its timeout has timed out
   CHECK(sim.killed.empty());
 }
 
+TEST_CASE("a slice that cannot be made to end is lost, whatever it was to end for, and no attempt follows beside it") {
+  JobPlan job = plan(1);
+  job.timeout = 1s;
+  job.retry.retries = 3;
+  Sim sim(job, 1);
+  sim.begin();
+  sim.advance(2s);
+  sim.end_slice(0, Outcome::lost);
+  CHECK(sim.settled.back().ending.outcome == Outcome::lost);
+  CHECK_FALSE(sim.settled.back().retry_in);
+}
+
 TEST_CASE("with no grace the kill follows at once") {
   JobPlan job = plan(1);
   job.timeout = 1s;

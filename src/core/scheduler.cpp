@@ -87,8 +87,10 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   const auto it = running_.find(finished.id);
   assert(it != running_.end());
   Settle settled{finished.id, it->second.slot, finished.ending, std::nullopt};
-  // Whatever a slice that was asked to end says on its way out, it did not do its work.
-  if (it->second.ended_by_us) settled.ending.outcome = *it->second.ended_by_us;
+  // Whatever a slice that was asked to end says on its way out, it did not do its work. One that could not be made to
+  // end stays lost.
+  if (it->second.ended_by_us && settled.ending.outcome != Outcome::lost)
+    settled.ending.outcome = *it->second.ended_by_us;
 
   set_deadline(it->first, it->second, std::nullopt);
   const Resources& need = jobs_[finished.id.job].plan.need;

@@ -273,9 +273,8 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
     ending.detail = "its exit status was taken by something else in this process";
     return ending;
   }
-  if (!exit) {  // given up
-    ending.outcome = core::Outcome::killed;
-    ending.signal = SIGKILL;
+  if (!exit) {  // given up: it is alive, and may even go on one day
+    ending.outcome = core::Outcome::lost;
     return ending;
   }
   ending.exit_code = exit->code;
