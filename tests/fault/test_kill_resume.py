@@ -49,6 +49,7 @@ class Round:
         self.said = directory / "stderr"  # of all invocations
         self.unfinished_seen = set()
         self.survivors = set()  # pids that outlived engine and guard, and that a later invocation must end
+        self.named = set()  # those of them that invocations since then have said they end
         self.outlived = set()  # those of the invocation that has just been killed
         directory.mkdir()
         rng = test.rng
@@ -201,12 +202,12 @@ class Round:
     def check_survivors(self):
         """Once the invocation that just ended has come beyond its start: they are named, and they are dead."""
         words = self.last_words()
+        self.named |= set(map(int, re.findall(r"pid (\d+) \(", words)))
         if "resumed: " in words or "nothing left" in words:
-            named = set(map(int, re.findall(r"pid (\d+) \(", words)))
-            self.test.assertEqual(self.survivors - named, set(), "outlived engine and guard, and is not named")
+            self.test.assertEqual(self.survivors - self.named, set(), "outlived engine and guard, and is not named")
             self.test.assertEqual(list(filter(is_alive, self.survivors)), [])
             self.test.ended += len(self.survivors)
-            self.survivors = set()
+            self.survivors, self.named = set(), set()
         self.survivors |= self.outlived
         self.outlived = set()
         for pid in processes_in(self.dir):  # what nobody can find
