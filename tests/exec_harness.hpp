@@ -96,6 +96,7 @@ class Harness : public exec::ExecutorEvents {
   }
   void backpressure(const std::string& reason) override { shortages.push_back(reason); }
   void logs_failed(const std::string& reason) override { log_failures.push_back(reason); }
+  void held(bool held) override { holds.push_back(held); }
 
   static core::AttemptId id(std::uint64_t slice) { return {0, slice, 1}; }
 
@@ -150,6 +151,7 @@ class Harness : public exec::ExecutorEvents {
   std::map<std::uint64_t, core::Ending> endings;
   std::vector<std::string> shortages;
   std::vector<std::string> log_failures;
+  std::vector<bool> holds;
   std::function<void(const core::AttemptId&)> on_finished;
   std::unique_ptr<exec::Executor> executor;  // last: it goes first
 };

@@ -149,6 +149,35 @@ TEST_CASE("a slice beyond its timeout is terminated, killed after the grace, and
   CHECK(sim.done == 1);
 }
 
+TEST_CASE("the timeout stands still while attempts are held, a grace does not") {
+  JobPlan job = plan(2);
+  job.timeout = 60s;
+  job.grace = 10s;
+  Sim sim(job, 1);
+  sim.begin();
+  sim.advance(50s);
+  sim.feed(Hold{true});
+  sim.advance(3600s);
+  sim.feed(Hold{true});  // said twice it is held once
+  CHECK(sim.terminated.empty());
+  sim.feed(Hold{false});
+  CHECK(sim.wake == sim.now + 10s);
+  sim.advance(10s - 1ns);
+  CHECK(sim.terminated.empty());
+  sim.advance(1ns);
+  CHECK(sim.terminated.size() == 1);
+  sim.feed(Hold{true});
+  sim.advance(10s);
+  CHECK(sim.killed.size() == 1);
+  sim.end_slice(0, Outcome::killed);
+  sim.advance(5s);  // the next one began while all was held
+  sim.feed(Hold{false});
+  sim.advance(60s - 1ns);
+  CHECK(sim.terminated.size() == 1);
+  sim.advance(1ns);
+  CHECK(sim.terminated.size() == 2);
+}
+
 TEST_CASE("a slice that answers TERM with exit 0 after its timeout has timed out all the same") {
   JobPlan job = plan(1);
   job.timeout = 60s;

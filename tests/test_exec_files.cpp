@@ -131,6 +131,16 @@ TEST_CASE("a declared output must be there and be new") {
   CHECK(t.endings.at(8).detail.empty());
 }
 
+TEST_CASE("a clock that is set back makes no output older than its attempt") {
+  const timespec started{1000, 500'000'000};
+  const auto same = [](const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; };
+  using namespace std::chrono_literals;
+  CHECK(same(not_after(started, {1060, 450'000'000}, 60s), started));  // as it should be, but for a coarse tick
+  CHECK(same(not_after(started, {5000, 0}, 60s), started));            // set forward, or asleep meanwhile
+  CHECK(same(not_after(started, {560, 0}, 60s), {500, 0}));            // set back by 500.5 s
+  CHECK(same(not_after(started, {560, 250'000'000}, 60500ms), {499, 750'000'000}));
+}
+
 TEST_CASE("an output's time is only as exact as its file system") {
   test::TempDir dir;
   core::ExpandedAttempt attempt;
@@ -276,6 +286,7 @@ TEST_CASE("while the tap is not ready nothing is read and the slice waits") {
   t.executor->resume_output();
   t.run_until_finished(2);
   CHECK(tap.total == 1'000'006);
+  CHECK(t.holds == std::vector<bool>{true, false});
   CHECK(t.endings.at(1).ended_at <= exited_by);
 }
 

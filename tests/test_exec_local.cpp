@@ -310,13 +310,15 @@ TEST_CASE("SIGKILL by the OOM killer is told from SIGKILL by anybody else") {
   CHECK(ending_of(1, count + "kill -9 $$").outcome == core::Outcome::out_of_memory);
   CHECK(ending_of(2, "kill -9 $$").outcome == core::Outcome::killed);
   CHECK(ending_of(3, count + "kill -11 $$").outcome == core::Outcome::killed);
-  CHECK(ending_of(4, "exit 137").detail == "the kernel's OOM killer ended one of its processes");
+  CHECK(ending_of(4, count + "exit 137").detail == "the kernel's OOM killer ended one of its processes");
   CHECK(ending_of(5, "kill -9 $$").outcome == core::Outcome::killed);
-  t.shell(6, count + ": > counted; sleep 1000");
+  std::ofstream(counter) << "oom_kill 99\n";  // of others, before it began
+  CHECK(ending_of(6, "kill -9 $$").outcome == core::Outcome::killed);
+  t.shell(7, count + ": > counted; sleep 1000");
   t.run_until([&] { return t.exists("counted"); });
-  t.executor->signal(t.id(6), How::kill);
-  t.run_until_finished(7);
-  CHECK(t.endings.at(6).outcome == core::Outcome::killed);  // that one was ours
+  t.executor->signal(t.id(7), How::kill);
+  t.run_until_finished(8);
+  CHECK(t.endings.at(7).outcome == core::Outcome::killed);  // that one was ours
 }
 
 TEST_CASE("there is no executor of another name, and the error lists those there are") {

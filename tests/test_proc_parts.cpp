@@ -71,7 +71,7 @@ TEST_CASE("a program is found where execvp would find it") {
   CHECK_FALSE(find_program("", both.c_str(), "/").ok());
 }
 
-TEST_CASE("the OOM killer explains as many deaths as it has killed, and none from before") {
+TEST_CASE("the OOM killer explains as many deaths as it has killed meanwhile, and none from before") {
   const TempDir dir;
   const std::string file = dir.path + "/memory.events";
   const auto write = [&](int kills) {
@@ -79,17 +79,24 @@ TEST_CASE("the OOM killer explains as many deaths as it has killed, and none fro
   };
   write(3);
   OomCounter counter(file);
-  CHECK_FALSE(counter.explains_a_death());
+  const auto before = counter.kills();
+  CHECK(before == 3);
+  CHECK_FALSE(counter.explains_a_death(before));
   write(5);
-  CHECK(counter.explains_a_death());
-  CHECK(counter.explains_a_death());
-  CHECK_FALSE(counter.explains_a_death());
+  const auto later = counter.kills();
+  CHECK_FALSE(counter.explains_a_death(later));  // it began when those two had been killed
+  CHECK(counter.explains_a_death(before));
+  CHECK(counter.explains_a_death(before));
+  CHECK_FALSE(counter.explains_a_death(before));
   write(6);
-  CHECK(counter.explains_a_death());
+  CHECK(counter.explains_a_death(later));
+  CHECK_FALSE(counter.explains_a_death(before));
   OomCounter missing(dir.path + "/none");
-  CHECK_FALSE(missing.explains_a_death());
+  CHECK_FALSE(missing.explains_a_death(missing.kills()));
   OomCounter real;
-  CHECK_FALSE(real.explains_a_death());
+  CHECK_FALSE(real.explains_a_death(real.kills()));
+  OomCounter machine("/proc/vmstat");
+  CHECK(machine.kills() == machine.kills());
 }
 
 TEST_CASE("a process that is not the one that was found is not signalled") {

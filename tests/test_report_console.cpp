@@ -22,11 +22,10 @@ struct Session {
   core::RunView view;
   std::optional<Console> console;
   util::TimePoint steady{};
-  util::WallTime wall = at(0);
 
   Session(std::uint64_t slices, ConsoleOptions options, const std::string& run_dir = ".runner/correlate/runs/r1")
       : view(new_view(slices)) {
-    options.wall_now = [this] { return wall; };
+    options.now = [this] { return steady; };
     console.emplace(sink, context_of(run_dir), options);
   }
   void tell(const core::Event& event) {
@@ -35,7 +34,6 @@ struct Session {
   }
   void tick(util::Duration later) {
     steady += later;
-    wall += std::chrono::duration_cast<std::chrono::microseconds>(later);
     console->on_tick(view, steady);
   }
   void succeed(std::uint64_t slice) {
@@ -43,7 +41,7 @@ struct Session {
     tell(end_event(slice, 1, ending_of(Outcome::succeeded)));
   }
   void end(double second) {
-    view.info.ended_at = at(second);
+    steady = steady_at(second);
     console->on_end(view);
   }
 };

@@ -43,8 +43,8 @@ struct Simulation {
       progress.tick(view, util::TimePoint(util::from_seconds(now)));
     }
   }
-  [[nodiscard]] double eta() const { return util::seconds(progress.eta(view, at(now)).value()); }
-  [[nodiscard]] bool knows() const { return progress.eta(view, at(now)).has_value(); }
+  [[nodiscard]] double eta() const { return util::seconds(progress.eta(view, steady_at(now)).value()); }
+  [[nodiscard]] bool knows() const { return progress.eta(view, steady_at(now)).has_value(); }
 };
 
 }  // namespace
@@ -120,7 +120,7 @@ TEST_CASE("an attempt that is tried again is part of what its slice takes and no
   CHECK(progress.done() == 1);
   view.jobs[0].apply(end_event(0, 2, ending_of(Outcome::succeeded)));
   progress.tick(view, util::TimePoint(30s));
-  CHECK(util::seconds(progress.eta(view, at(30)).value()) == doctest::Approx(9 * 30));
+  CHECK(util::seconds(progress.eta(view, steady_at(30)).value()) == doctest::Approx(9 * 30));
 }
 
 TEST_CASE("the line names the slice that has been running longest") {
@@ -129,8 +129,8 @@ TEST_CASE("the line names the slice that has been running longest") {
   view.jobs[0].apply(start_event(2, 1, 100));
   Progress progress;
   progress.begin(view);
-  CHECK(progress.line(view, at(185), 80) == "correlate: 0/10 (0%), ETA ?, 2 running, oldest 3 3m05s");
-  CHECK(progress.line(view, at(5), 80) == "correlate: 0/10 (0%), ETA ?, 2 running");
+  CHECK(progress.line(view, steady_at(185), 80) == "correlate: 0/10 (0%), ETA ?, 2 running, oldest 3 3m05s");
+  CHECK(progress.line(view, steady_at(5), 80) == "correlate: 0/10 (0%), ETA ?, 2 running");
 }
 
 TEST_CASE("rates are given in the unit that suits them") {

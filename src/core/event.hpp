@@ -22,6 +22,7 @@ struct Event {
   std::string key;               ///< of a slice
   int pid = 0;                   ///< the runner's own for a run and a job
   unsigned slot = 0;
+  util::TimePoint since{};       ///< of a slice that started: the time by the steady clock
   std::string log;               ///< of a slice that started: where its output goes, relative to the run directory
   std::optional<Ending> ending;  ///< set when an attempt ended
   std::optional<util::Duration> retry_in;  ///< the slice stays `running` and another attempt follows

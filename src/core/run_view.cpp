@@ -55,7 +55,7 @@ void JobView::apply(const Event& event) {
 
   if (starts) {
     record.started_at = event.at;
-    running_[slice] = RunningAttempt{std::move(record), event.slot};
+    running_[slice] = RunningAttempt{std::move(record), event.slot, event.since};
   } else if (event.retry_in) {
     retrying_[slice] = event.id.number;
   } else {

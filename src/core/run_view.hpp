@@ -28,6 +28,7 @@ struct FailureGroup {
 struct RunningAttempt {
   AttemptRecord record;
   unsigned slot = 0;
+  util::TimePoint since{};  ///< when it started by our steady clock; unset where the record is all we have
 };
 
 class JobView {

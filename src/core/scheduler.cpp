@@ -65,6 +65,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
           break;
       }
     }
+    void operator()(const Hold& hold) const { self.hold(hold.held, now); }
     void operator()(const Tick&) const { self.wake_.reset(); }
   };
   std::visit(Visitor{*this, now, actions}, input);
@@ -80,7 +81,20 @@ void Scheduler::on_started(const AttemptId& id, TimePoint now) {
   const auto it = running_.find(id);
   assert(it != running_.end());
   const auto& timeout = jobs_[id.job].plan.timeout;
-  if (timeout && !it->second.ended_by_us) set_deadline(id, it->second, now + *timeout);
+  if (timeout && !it->second.ended_by_us) {
+    set_deadline(timeouts_, id, it->second.timeout, running_time(now) + *timeout);
+  }
+}
+
+void Scheduler::hold(bool held, TimePoint now) {
+  if (held == held_since_.has_value()) return;
+  if (held_since_) stood_ += now - *held_since_;
+  held_since_ = held ? std::optional(now) : std::nullopt;
+}
+
+/// A clock that stands while attempts are held.
+TimePoint Scheduler::running_time(TimePoint now) const {
+  return held_since_.value_or(now) - stood_;
 }
 
 void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& actions) {
@@ -92,7 +106,8 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   if (it->second.ended_by_us && settled.ending.outcome != Outcome::lost)
     settled.ending.outcome = *it->second.ended_by_us;
 
-  set_deadline(it->first, it->second, std::nullopt);
+  set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
+  set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   const Resources& need = jobs_[finished.id.job].plan.need;
   free_slots_.insert(it->second.slot);
   used_.slots -= 1;
@@ -129,14 +144,14 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
 }
 
 void Scheduler::on_deadlines(TimePoint now, Actions& actions) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-    const AttemptId id = deadlines_.begin()->second;
+  while (!timeouts_.empty() && timeouts_.begin()->first <= running_time(now)) {
+    const AttemptId id = timeouts_.begin()->second;
+    end(id, running_.at(id), Outcome::timed_out, false, now, actions);
+  }
+  while (!graces_.empty() && graces_.begin()->first <= now) {
+    const AttemptId id = graces_.begin()->second;
     Running& attempt = running_.at(id);
-    if (attempt.ended_by_us) {
-      end(id, attempt, *attempt.ended_by_us, true, now, actions);  // the grace is over
-    } else {
-      end(id, attempt, Outcome::timed_out, false, now, actions);
-    }
+    end(id, attempt, *attempt.ended_by_us, true, now, actions);
   }
 }
 
@@ -145,13 +160,14 @@ void Scheduler::end(const AttemptId& id, Running& attempt, Outcome why, bool by_
                     Actions& actions) {
   const bool asked_before = attempt.ended_by_us.has_value();
   if (!asked_before) attempt.ended_by_us = why;
+  set_deadline(timeouts_, id, attempt.timeout, std::nullopt);
   if (by_force) {
-    set_deadline(id, attempt, std::nullopt);
+    set_deadline(graces_, id, attempt.grace, std::nullopt);
     if (!attempt.kill_sent) actions.emplace_back(Kill{id});
     attempt.kill_sent = true;
   } else if (!asked_before) {
     actions.emplace_back(Terminate{id});
-    set_deadline(id, attempt, now + jobs_[id.job].plan.grace);
+    set_deadline(graces_, id, attempt.grace, now + jobs_[id.job].plan.grace);
   }
 }
 
@@ -188,7 +204,7 @@ void Scheduler::launch_ready(Actions& actions) {
     used_.cpus_milli += need.cpus_milli;
     used_.memory += need.memory;
     const auto slot = free_slots_.extract(free_slots_.begin()).value();
-    running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .deadline = {}});
+    running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
     promised_.erase(id);
     ++launches_;
     actions.emplace_back(Launch{id, slot});
@@ -278,10 +294,11 @@ std::uint32_t Scheduler::earlier_attempts(const AttemptId& id) const {
   return it == attempted.end() ? 0 : it->second;
 }
 
-void Scheduler::set_deadline(const AttemptId& id, Running& attempt, std::optional<TimePoint> at) {
-  if (attempt.deadline) deadlines_.erase({*attempt.deadline, id});
-  attempt.deadline = at;
-  if (at) deadlines_.emplace(*at, id);
+void Scheduler::set_deadline(Deadlines& all, const AttemptId& id, std::optional<TimePoint>& mine,
+                             std::optional<TimePoint> at) {
+  if (mine) all.erase({*mine, id});
+  mine = at;
+  if (at) all.emplace(*at, id);
 }
 
 void Scheduler::conclude(Actions& actions) {
@@ -292,8 +309,10 @@ void Scheduler::conclude(Actions& actions) {
     return;
   }
   std::optional<TimePoint> next;
-  if (!deadlines_.empty()) next = deadlines_.begin()->first;
-  if (!delayed_.empty() && (!next || delayed_.begin()->first < *next)) next = delayed_.begin()->first;
+  const auto sooner = [&next](TimePoint at) { next = next ? std::min(*next, at) : at; };
+  if (!graces_.empty()) sooner(graces_.begin()->first);
+  if (!timeouts_.empty() && !held_since_) sooner(timeouts_.begin()->first + stood_);
+  if (!delayed_.empty()) sooner(delayed_.begin()->first);
   if (next && next != wake_) actions.emplace_back(WakeAt{*next});
   wake_ = next;
 }

@@ -35,9 +35,12 @@ enum class Control : std::uint8_t {
   drain,
   terminate,
   kill
-};               ///< no new starts; + TERM all, KILL after grace; KILL now
+};  ///< no new starts; + TERM all, KILL after grace; KILL now
+struct Hold {
+  bool held = false;
+};               ///< attempts cannot get on (nobody takes their output), or can again: timeouts stand still meanwhile
 struct Tick {};  ///< the time asked for by WakeAt has come
-using Input = std::variant<Start, Claimed, Started, Finished, Control, Tick>;
+using Input = std::variant<Start, Claimed, Started, Finished, Control, Hold, Tick>;
 
 // ---- actions
 struct Claim {
@@ -114,8 +117,10 @@ class Scheduler {
     std::uint32_t slot = 0;
     std::optional<Outcome> ended_by_us;  ///< timed_out or cancelled, once asked to terminate
     bool kill_sent = false;
-    std::optional<util::TimePoint> deadline;  ///< of the timeout, then of the grace
+    std::optional<util::TimePoint> timeout;  ///< by running_time()
+    std::optional<util::TimePoint> grace;
   };
+  using Deadlines = std::set<std::pair<util::TimePoint, AttemptId>>;
   struct JobState {
     JobPlan plan;
     std::size_t interval = 0;  ///< cursor into plan.todo.intervals()
@@ -134,7 +139,10 @@ class Scheduler {
   void claim(const AttemptId& id, util::TimePoint now, Actions& actions);
   void drop_what_waits(Actions& actions);
   void on_claimed(std::uint64_t count, util::TimePoint now);
-  void set_deadline(const AttemptId& id, Running& attempt, std::optional<util::TimePoint> at);
+  void hold(bool held, util::TimePoint now);
+  [[nodiscard]] util::TimePoint running_time(util::TimePoint now) const;
+  static void set_deadline(Deadlines& all, const AttemptId& id, std::optional<util::TimePoint>& mine,
+                           std::optional<util::TimePoint> at);
   void conclude(Actions& actions);
   [[nodiscard]] std::optional<AttemptId> next_slice();
   [[nodiscard]] bool exhausted() const;
@@ -148,7 +156,10 @@ class Scheduler {
   bool done_ = false;
   std::set<std::uint32_t> free_slots_;
   std::map<AttemptId, Running> running_;
-  std::set<std::pair<util::TimePoint, AttemptId>> deadlines_;
+  Deadlines timeouts_;  ///< by running_time()
+  Deadlines graces_;
+  std::optional<util::TimePoint> held_since_;
+  util::Duration stood_{};                             ///< how long attempts were held, all in all
   std::multimap<util::TimePoint, AttemptId> delayed_;  ///< retries, by the time they may be claimed
   std::map<AttemptId, Ending> promised_;               ///< retries not launched yet, with the ending before them
   std::deque<AttemptId> claims_;                       ///< asked for and not launched; the first `durable_` are on disk

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <system_error>
 #include <tuple>
@@ -67,6 +68,18 @@ timespec file_time_now() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return now;
+}
+
+timespec not_after(const timespec& started, const timespec& now, util::Duration elapsed) {
+  using namespace std::chrono_literals;
+  const auto of = [](const timespec& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  // Neither clock is exact to a tick of the coarse one.
+  const util::Duration began = of(now) - elapsed;
+  if (began > of(started) - 100ms) return started;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(began);
+  return {.tv_sec = seconds.count(), .tv_nsec = (began - seconds).count()};
 }
 
 std::string check_outputs(const core::ExpandedAttempt& attempt, const timespec& started) {

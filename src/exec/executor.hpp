@@ -37,6 +37,8 @@ class ExecutorEvents {
   /// The logs cannot be kept any more (the run directory is gone, or read-only): no attempt can be started properly.
   /// The one at hand is not_started.
   virtual void logs_failed(const std::string& reason) = 0;
+  /// The tap takes no output, so attempts may be waiting in write(2), or it does again.
+  virtual void held(bool held) = 0;
 
  protected:
   ~ExecutorEvents() = default;

@@ -20,6 +20,7 @@
 #include "exec/notes.hpp"
 #include "exec/slot_log.hpp"
 #include "exec/starter.hpp"
+#include "exec/tap_gate.hpp"
 #include "proc/child.hpp"
 #include "proc/guard.hpp"
 #include "proc/oom.hpp"
@@ -48,6 +49,7 @@ struct Running {
   util::WallTime started_at{};
   util::TimePoint launched_at{};
   timespec outputs_since{};
+  std::uint64_t oom_kills = 0;  ///< of the machine or the cgroup, when it was launched
   std::unique_ptr<Capture> capture;
   bool exited = false;  ///< and not reaped: it waits for the rest of its tree, or for the tap
   util::WallTime exited_at{};
@@ -88,6 +90,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
         log_timer_(io),
         tree_timer_(io),
         inherited_timer_(io) {
+    if (options_.tap != nullptr) options_.tap = &gate_.emplace(*options_.tap, notes_);
     proc::open_standard_descriptors();
     proc::keep_zombies();
   }
@@ -125,6 +128,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   Engine engine_;
   std::string cookie_prefix_;
   Notes notes_;
+  std::optional<TapGate> gate_;  ///< options_.tap, where there is one
   Starter starter_;
   proc::OomCounter oom_;
   proc::ChildWatcher watcher_;
@@ -167,6 +171,7 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   Slot& slot = slot_of(request);
   assert(!slot.running && "a slot runs one attempt at a time");
   const timespec outputs_since = file_time_now();
+  const std::uint64_t oom_kills = oom_.kills();
   const auto started_at = util::wall_now();
   const auto launched_at = util::steady_now();
   auto child = starter_.start(request, slot.log);
@@ -184,6 +189,7 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   run(request, slot, std::move(*child));
   Running& running = *slot.running;
   running.outputs_since = outputs_since;
+  running.oom_kills = oom_kills;
   running.started_at = started_at;
   running.launched_at = launched_at;
   notes_.add(StartedNote{running.request.id, running.pid, started_at, slot.log.path()});
@@ -233,8 +239,8 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
   }
   Running& running = *slot.running;
   running.exited = true;
-  running.exited_at = util::wall_now();
   running.runtime = util::steady_now() - running.launched_at;
+  running.exited_at = util::wall_now_after(running.started_at, running.runtime);
   if (running.is_being_ended()) {
     schedule_tree_round(util::Duration::zero());
     return;
@@ -266,8 +272,8 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
   ending.started_at = running.started_at;
   // A tap that is not ready makes an attempt wait, not run.
   const bool waited = running.exited && !running.is_being_ended();
-  ending.ended_at = waited ? running.exited_at : util::wall_now();
   ending.runtime = waited ? running.runtime : util::steady_now() - running.launched_at;
+  ending.ended_at = waited ? running.exited_at : util::wall_now_after(running.started_at, ending.runtime);
   if (!exit && running.exited) {
     ending.outcome = core::Outcome::lost;
     ending.detail = "its exit status was taken by something else in this process";
@@ -281,18 +287,19 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
   ending.signal = exit->signal;
   ending.usage = {exit->user, exit->system, exit->max_rss_kib};
   if (exit->signal != 0) {
-    const bool oom = exit->signal == SIGKILL && !running.killed_at && oom_.explains_a_death();
+    const bool oom = exit->signal == SIGKILL && !running.killed_at && oom_.explains_a_death(running.oom_kills);
     ending.outcome = oom ? core::Outcome::out_of_memory : core::Outcome::killed;
     return ending;
   }
   if (!is_success(running.request.job, exit->code)) {
     ending.outcome = core::Outcome::failed;
     // What a shell says of a program that was killed. It also keeps the books: that death is explained.
-    if (exit->code == 128 + SIGKILL && !running.killed_at && oom_.explains_a_death())
+    if (exit->code == 128 + SIGKILL && !running.killed_at && oom_.explains_a_death(running.oom_kills))
       ending.detail = "the kernel's OOM killer ended one of its processes";
     return ending;
   }
-  ending.detail = check_outputs(running.request.attempt, running.outputs_since);
+  const auto began = not_after(running.outputs_since, file_time_now(), util::steady_now() - running.launched_at);
+  ending.detail = check_outputs(running.request.attempt, began);
   ending.outcome = ending.detail.empty() ? core::Outcome::succeeded : core::Outcome::missing_output;
   return ending;
 }
@@ -310,9 +317,10 @@ void LocalExecutor::Impl::poll_logs() {
 void LocalExecutor::Impl::resume_output() {
   asio::post(io_, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!self) return;
+    if (!self || self->options_.tap == nullptr) return;
     for (auto& slot : self->slots_) {
-      if (!slot.running || !slot.running->capture || !self->options_.tap->ready()) continue;
+      if (!self->options_.tap->ready()) break;
+      if (!slot.running || !slot.running->capture) continue;
       if (slot.running->exited && !slot.running->is_being_ended()) {
         self->complete(slot);
       } else {

@@ -14,6 +14,7 @@ struct Teller {
   void operator()(FinishedNote& note) const { events.finished(note.id, std::move(note.ending)); }
   void operator()(BackpressureNote& note) const { events.backpressure(note.reason); }
   void operator()(LogsFailedNote& note) const { events.logs_failed(note.reason); }
+  void operator()(HeldNote& note) const { events.held(note.held); }
 };
 
 }  // namespace

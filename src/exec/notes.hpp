@@ -31,7 +31,10 @@ struct BackpressureNote {
 struct LogsFailedNote {
   std::string reason;
 };
-using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote>;
+struct HeldNote {
+  bool held = false;
+};
+using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote, HeldNote>;
 
 class Notes {
  public:

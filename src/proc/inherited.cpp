@@ -4,9 +4,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <cstdint>
-
 namespace runner::proc {
 namespace {
 
@@ -39,17 +36,10 @@ std::string stack_problem() {
   return too_low("the limit of the stack", "s", limit.rlim_cur >> 10U, kLeastStack >> 10U, " KiB");
 }
 
-std::uint64_t descriptor_limit() {
-  constexpr rlim_t kEnough = rlim_t{1} << 20U;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kLeastDescriptors;
-  return std::min(limit.rlim_max, kEnough);
-}
-
 std::string descriptor_problem() {
-  const std::uint64_t limit = descriptor_limit();
-  if (limit >= kLeastDescriptors) return {};
-  return too_low("the limit of open files", "n", limit, kLeastDescriptors, "");
+  rlimit limit{};  // the hard one: raise_descriptor_limit() makes it ours
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max >= kLeastDescriptors) return {};
+  return too_low("the limit of open files", "n", limit.rlim_max, kLeastDescriptors, "");
 }
 
 }  // namespace runner::proc

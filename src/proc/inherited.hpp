@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,8 +19,5 @@ std::optional<mode_t> let_owner_in();
 /// Why we cannot work with the limits we have, and what to type; "" if we can.
 std::string stack_problem();
 std::string descriptor_problem();
-
-/// The most descriptors we may have open, up to 2^20: the hard limit, which raise_descriptor_limit() makes ours.
-std::uint64_t descriptor_limit();
 
 }  // namespace runner::proc

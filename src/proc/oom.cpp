@@ -1,7 +1,10 @@
 #include "proc/oom.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 #include <utility>
@@ -13,6 +16,8 @@ namespace runner::proc {
 namespace {
 
 constexpr std::size_t kMaxFile = std::size_t{1} << 20U;
+constexpr const char* kMachine = "/proc/vmstat";
+constexpr auto kMaxAge = std::chrono::milliseconds(20);
 
 bool readable(const std::string& file) {
   return ::access(file.c_str(), R_OK) == 0;
@@ -38,26 +43,38 @@ std::string find_file() {
       }
     }
   }
-  return "/proc/vmstat";
+  return kMachine;
 }
 
 }  // namespace
 
 OomCounter::OomCounter() : OomCounter(find_file()) {}
 
-OomCounter::OomCounter(std::string file) : file_(std::move(file)), explained_(read()) {}
+OomCounter::OomCounter(const std::string& file) : slow_(file == kMachine) {
+  if (auto opened = util::open_file(file, O_RDONLY)) file_ = std::move(*opened);
+}
 
-bool OomCounter::explains_a_death() {
-  if (read() <= explained_) return false;
-  ++explained_;
+std::uint64_t OomCounter::kills() {
+  if (!slow_) return read();
+  const auto now = util::steady_now();
+  if (now - last_at_ < kMaxAge) return last_;
+  last_at_ = now;
+  return last_ = read();
+}
+
+bool OomCounter::explains_a_death(std::uint64_t before) {
+  const std::uint64_t accounted = std::max(before, explained_);
+  if (read() <= accounted) return false;
+  explained_ = accounted + 1;
   return true;
 }
 
 std::uint64_t OomCounter::read() const {
   constexpr std::string_view kName = "oom_kill ";
-  const auto text = util::read_file(file_, kMaxFile);
-  if (!text) return 0;
-  for (const auto line : util::split(*text, '\n')) {
+  std::array<char, std::size_t{32} << 10U> text;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by pread
+  const ssize_t size = ::pread(file_.get(), text.data(), text.size(), 0);
+  if (size <= 0) return 0;
+  for (const auto line : util::split({text.data(), static_cast<std::size_t>(size)}, '\n')) {
     if (line.substr(0, kName.size()) != kName) continue;
     std::uint64_t value = 0;
     const auto digits = line.substr(kName.size());

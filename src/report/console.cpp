@@ -26,7 +26,7 @@ Console::Console(TextSink& sink, ReportContext context, ConsoleOptions options)
 void Console::on_event(const core::Event& event, const core::RunView& view) {
   switch (event.kind) {
     case core::SystemKind::run:
-      if (event.state == core::State::running && !begun_) on_begin(event, view);
+      if (event.state == core::State::running && !begun_) on_begin(view);
       break;
     case core::SystemKind::job:
       break;
@@ -41,9 +41,9 @@ void Console::on_event(const core::Event& event, const core::RunView& view) {
   }
 }
 
-void Console::on_begin(const core::Event& event, const core::RunView& view) {
+void Console::on_begin(const core::RunView& view) {
   begun_ = true;
-  begun_at_ = event.at;
+  begun_at_ = options_.now();
   progress_.begin(view);
   if (!at_least(Verbosity::normal)) return;
   std::string text = shown(view.info.name) + ": ";
@@ -102,7 +102,7 @@ void Console::on_tick(const core::RunView& view, util::TimePoint now) {
   progress_.tick(view, now);
   if (left_out_ > 0 && sink_.ready()) print("");
   if (options_.terminal.live) {
-    draw(view);
+    draw(view, now);
   } else {
     plain_progress(view, now);
   }
@@ -111,8 +111,7 @@ void Console::on_tick(const core::RunView& view, util::TimePoint now) {
 void Console::on_end(const core::RunView& view) {
   std::string text;
   if (at_least(Verbosity::normal)) {
-    const util::WallTime end = view.info.ended_at.value_or(options_.wall_now());
-    const auto elapsed = begun_ ? util::Duration(end - begun_at_) : util::Duration::zero();
+    const auto elapsed = begun_ ? options_.now() - begun_at_ : util::Duration::zero();
     text = summary_text(view, context_, elapsed, style_);
   } else {
     text = quiet_summary_text(view, context_);
@@ -135,11 +134,11 @@ void Console::print(const std::string& lines) {
   sink_.write(text);
 }
 
-void Console::draw(const core::RunView& view) {
+void Console::draw(const core::RunView& view, util::TimePoint now) {
   if (!sink_.ready()) return;
   const unsigned columns = options_.terminal.columns();
   // The last column stays free: a terminal that wraps there would scroll.
-  std::string line = columns > 1 ? progress_.line(view, options_.wall_now(), columns - 1) : std::string();
+  std::string line = columns > 1 ? progress_.line(view, now, columns - 1) : std::string();
   if (line == drawn_) return;
   sink_.write(std::string(kClearLine) + line);
   drawn_ = std::move(line);
@@ -156,7 +155,7 @@ void Console::plain_progress(const core::RunView& view, util::TimePoint now) {
   last_progress_ = now;
   last_step_ = step;
   constexpr std::size_t kWide = 200;
-  print(progress_.line(view, options_.wall_now(), kWide) + "\n");
+  print(progress_.line(view, now, kWide) + "\n");
 }
 
 }  // namespace runner::report

@@ -21,7 +21,7 @@ struct ConsoleOptions {
   Verbosity verbosity = Verbosity::normal;
   Terminal terminal;
   unsigned slots = 0;  ///< for the first line; 0: not said
-  std::function<util::WallTime()> wall_now = util::wall_now;
+  std::function<util::TimePoint()> now = util::steady_now;
 };
 
 class Console final : public Observer {
@@ -35,10 +35,10 @@ class Console final : public Observer {
   void on_end(const core::RunView& view) override;
 
  private:
-  void on_begin(const core::Event& event, const core::RunView& view);
+  void on_begin(const core::RunView& view);
   void on_ended(const core::Event& event);
   void print(const std::string& lines);
-  void draw(const core::RunView& view);
+  void draw(const core::RunView& view, util::TimePoint now);
   void plain_progress(const core::RunView& view, util::TimePoint now);
   [[nodiscard]] bool at_least(Verbosity verbosity) const { return options_.verbosity >= verbosity; }
 
@@ -48,7 +48,7 @@ class Console final : public Observer {
   Style style_;
   Progress progress_;
   bool begun_ = false;
-  util::WallTime begun_at_{};
+  util::TimePoint begun_at_{};
   std::string drawn_;           ///< the live line as it stands on the terminal, "" for none
   std::uint64_t left_out_ = 0;  ///< lines not written because the sink was not ready
   std::optional<util::TimePoint> last_progress_;

@@ -27,17 +27,15 @@ std::size_t running_count(const core::RunView& view) {
   return n;
 }
 
-double age(const core::RunningAttempt& attempt, util::WallTime now) {
-  if (!attempt.record.started_at) return 0;
-  return std::max(0.0, util::seconds(now - *attempt.record.started_at));
+double age(const core::RunningAttempt& attempt, util::TimePoint now) {
+  return std::max(0.0, util::seconds(now - attempt.since));
 }
 
 const core::RunningAttempt* oldest(const core::RunView& view) {
   const core::RunningAttempt* found = nullptr;
   for (const auto& job : view.jobs) {
     for (const auto& [slice, attempt] : job.running()) {
-      if (!attempt.record.started_at) continue;
-      if (found == nullptr || *attempt.record.started_at < *found->record.started_at) found = &attempt;
+      if (found == nullptr || attempt.since < found->since) found = &attempt;
     }
   }
   return found;
@@ -107,7 +105,7 @@ std::optional<double> Progress::rate() const {
   return recent_slices_ / recent_seconds_;
 }
 
-std::optional<util::Duration> Progress::eta(const core::RunView& view, util::WallTime now) const {
+std::optional<util::Duration> Progress::eta(const core::RunView& view, util::TimePoint now) const {
   if (done_ >= total_) return util::Duration::zero();
   // Of slices that began together the quick ones end first: one round has to be over to know what a slice takes.
   const auto rate_now = rate();
@@ -123,7 +121,7 @@ std::optional<util::Duration> Progress::eta(const core::RunView& view, util::Wal
   return util::from_seconds(std::max(0.0, work) / std::min(left, static_cast<double>(widest_)));
 }
 
-std::string Progress::line(const core::RunView& view, util::WallTime now, std::size_t width) const {
+std::string Progress::line(const core::RunView& view, util::TimePoint now, std::size_t width) const {
   const std::string counts =
       fmt::format("{}/{} ({}%)", util::format_count(done_), util::format_count(total_), percent());
   std::vector<std::string> parts;

@@ -25,11 +25,11 @@ class Progress {
   /// Slices a second, lately; unset until there is something to tell it from.
   [[nodiscard]] std::optional<double> rate() const;
   /// Unset until a first round of slices has ended.
-  [[nodiscard]] std::optional<util::Duration> eta(const core::RunView& view, util::WallTime now) const;
+  [[nodiscard]] std::optional<util::Duration> eta(const core::RunView& view, util::TimePoint now) const;
 
   /// "correlate: 50/100 (50%), 2 failed, ETA 42s, 10 running, 1.2/s, oldest 17 3m05s": what does not fit into `width`
   /// columns is left out from the right.
-  [[nodiscard]] std::string line(const core::RunView& view, util::WallTime now, std::size_t width) const;
+  [[nodiscard]] std::string line(const core::RunView& view, util::TimePoint now, std::size_t width) const;
 
  private:
   std::uint64_t total_ = 0;

@@ -19,6 +19,11 @@ std::string where(const core::RunInfo& info) {
   return "runner pid " + std::to_string(info.pid) + " on " + util::escape_for_display(info.host);
 }
 
+/// Of two wall times of which one may be from before the clock was set back.
+std::string time_between(util::WallTime from, util::WallTime to) {
+  return util::format_duration_short(std::max(util::Duration::zero(), util::Duration(to - from)));
+}
+
 bool is_over(core::State state) {
   return state == core::State::completed || state == core::State::terminated;
 }
@@ -26,13 +31,12 @@ bool is_over(core::State state) {
 /// "running (runner pid 123 on node1)", "completed after 12m03s, at 2026-11-21 16:55:31", and the crashed one.
 std::string state_text(const core::RunInfo& info, util::WallTime now, const Style& style) {
   if (info.live) {
-    return style(info.state) + " for " + util::format_duration_short(now - info.started_at) + " (" + where(info) + ")";
+    return style(info.state) + " for " + time_between(info.started_at, now) + " (" + where(info) + ")";
   }
   if (!is_over(info.state)) return style(Tone::bad, "ended without finishing") + " (" + where(info) + " is gone)";
   std::string text = style(info.state);
   if (info.ended_at) {
-    text += " after " + util::format_duration_short(*info.ended_at - info.started_at) + ", at " +
-            util::format_local(*info.ended_at);
+    text += " after " + time_between(info.started_at, *info.ended_at) + ", at " + util::format_local(*info.ended_at);
   }
   if (!info.reason.empty()) text += ": " + util::escape_for_display(info.reason);
   return text;
@@ -64,8 +68,7 @@ std::string running_text(const core::JobView& job, util::WallTime now) {
     const bool known = record->started_at.has_value();
     rows.push_back({util::escape_for_display(key_text(*record), 60), std::to_string(record->pid),
                     util::escape_for_display(record->host, 60), known ? util::format_local(*record->started_at) : "-",
-                    known ? util::format_duration_short(now - *record->started_at) : "-",
-                    std::to_string(record->id.number)});
+                    known ? time_between(*record->started_at, now) : "-", std::to_string(record->id.number)});
   }
   std::array<std::size_t, 6> widths{};
   for (const Row& row : rows) {

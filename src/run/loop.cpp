@@ -69,6 +69,8 @@ LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
 }
 
 void Loop::begin() {
+  begun_at_ = util::wall_now();
+  begun_ = util::steady_now();
   move_run(core::State::ready);
   move_run(core::State::running);
   feed(core::Start{});
@@ -183,6 +185,7 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   event.pid = pid;
   event.slot = attempt.slot;
   event.log = log;
+  event.since = util::steady_now();
   when_committed(last_sequence_, std::move(event));
 }
 
@@ -191,7 +194,11 @@ void Loop::finished(const core::AttemptId& id, core::Ending ending) {
 }
 
 void Loop::backpressure(const std::string& reason) {
-  notice(reason);
+  notice(reason + "; what is to start waits until that has passed");
+}
+
+void Loop::held(bool held) {
+  feed(core::Hold{held});
 }
 
 /// The logs are part of the record.
@@ -313,7 +320,7 @@ void Loop::finish_if_over() {
 void Loop::move_run(core::State state, const std::string& reason) {
   run_life_.go(state);
   core::Event event;
-  event.at = util::wall_now();
+  event.at = util::wall_now_after(begun_at_, util::steady_now() - begun_);
   event.state = state;
   event.pid = ::getpid();
   event.reason = reason;

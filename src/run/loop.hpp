@@ -66,6 +66,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void finished(const core::AttemptId& id, core::Ending ending) override;
   void backpressure(const std::string& reason) override;
   void logs_failed(const std::string& reason) override;
+  void held(bool held) override;
 
   // WriterEvents, on the writer's thread: posted to the loop.
   void committed(store::Sequence through) override;
@@ -121,6 +122,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::map<core::AttemptId, LiveAttempt> live_;
   std::deque<Pending> pending_;
   core::Lifecycle run_life_;
+  util::WallTime begun_at_{};
+  util::TimePoint begun_{};
   store::Sequence last_sequence_ = 0;
   LoopResult result_;
   bool done_ = false;   ///< the scheduler has nothing left

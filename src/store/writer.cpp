@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -73,7 +74,7 @@ class SqliteWriter final : public Writer {
     // Checkpoints come after the acknowledgement, not before it as SQLite's own would.
     sqlite3_wal_hook(database_.handle(), &SqliteWriter::note_wal_size, this);
     const BlockedSignals blocked;
-    thread_ = std::thread([this] { work(); });
+    thread_ = std::thread([this] { run(); });
   }
   ~SqliteWriter() override;
   SqliteWriter(const SqliteWriter&) = delete;
@@ -102,6 +103,7 @@ class SqliteWriter final : public Writer {
 
   void hurry() override;
   Sequence push(Operation operation);
+  void run();
   void work();
   enum class Taken : std::uint8_t { some, nothing_yet, the_end };
   Taken take(std::vector<Operation>& taken, Sequence& through);
@@ -211,6 +213,15 @@ Result<void> SqliteWriter::remove_runs(const std::vector<std::string>& run_ids) 
 }
 
 // ---- the thread's side
+
+/// Without memory there is no record either, and so no run; an exception here would end the process without a word.
+void SqliteWriter::run() {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    give_up(database_.path() + ": cannot be written: " + error.what());
+  }
+}
 
 void SqliteWriter::work() {
   std::vector<Operation> taken;

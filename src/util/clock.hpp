@@ -2,6 +2,7 @@
 // core/ only uses the types; run/ and exec/ read the clocks.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -16,6 +17,11 @@ inline TimePoint steady_now() {
 }
 inline WallTime wall_now() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+/// Now, but never earlier than `elapsed` (by the steady clock) after `begin`: somebody may have set the clock back.
+inline WallTime wall_now_after(WallTime begin, Duration elapsed) {
+  return std::max(wall_now(), begin + std::chrono::floor<std::chrono::microseconds>(elapsed));
 }
 
 /// Seconds since the epoch, to the microsecond (a double holds that until the year 2242).

@@ -41,6 +41,7 @@ class Launches final : public exec::ExecutorEvents {
   }
   void backpressure(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
   void logs_failed(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
+  void held(bool) override {}
 
  private:
   void launch_one() {

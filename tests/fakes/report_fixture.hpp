@@ -74,6 +74,10 @@ inline void use_utc() {
 }
 
 /// 2026-11-21 16:43:28 UTC and so many seconds.
+/// The same moment by the steady clock.
+inline util::TimePoint steady_at(double second) {
+  return util::TimePoint(util::from_seconds(second));
+}
 inline util::WallTime at(double second) {
   return util::from_unix_seconds(1795279408 + second);
 }
@@ -102,6 +106,7 @@ inline core::Event start_event(std::uint64_t slice, std::uint32_t number, double
   event.name = "correlate/" + event.key;
   event.pid = 29720 + static_cast<int>(slice);
   event.log = log_name(slice, number);
+  event.since = steady_at(second);
   return event;
 }
 

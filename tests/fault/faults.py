@@ -14,6 +14,11 @@ sys.path.insert(0, str(HERE.parent / "cli"))
 from support import RUNNER, RunnerTest, wait_for  # noqa: E402
 
 
+with open(RUNNER, "rb") as _binary:
+    _text = _binary.read()
+SANITIZED = b"__asan_init" in _text or b"__tsan_init" in _text
+
+
 def compile_slice():
     """Compiles slice.c into a directory that is removed at the end of the process; returns the program's path."""
     directory = tempfile.mkdtemp(prefix="runner-slice-")
@@ -41,8 +46,7 @@ def read_marks(path):
     """What the slices themselves wrote, in the order of writing."""
     if not path.exists():
         return []
-    written = path.read_text().rpartition("\n")[0]  # a line that is being written may be seen in part
-    fields = (line.split() for line in written.splitlines())
+    fields = (line.split() for line in path.read_text().splitlines())
     return [Mark(what, int(key), int(attempt), int(pid)) for what, key, attempt, pid in fields]
 
 

@@ -2,6 +2,7 @@
 import ctypes
 import fcntl
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import sys
 import tempfile
 import unittest
 
-from faults import RUNNER, OtherUserTest, wait_for
+from faults import RUNNER, SANITIZED, OtherUserTest, wait_for
 
+FAKETIME = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SPEC = "slices: 0-9\nn_procs: 3\ncommand: echo out {slice}\n"
 
 
@@ -128,6 +130,38 @@ class Environment(OtherUserTest):
                                         env=self.environment(), capture_output=True, text=True, timeout=60)
                 self.assertEqual(result.returncode, code, result.stderr)
                 self.assertIn(said, result.stderr)
+
+    # ---- its clock
+
+    @unittest.skipUnless(FAKETIME, "libfaketime is not installed")
+    @unittest.skipIf(SANITIZED, "a sanitizer wants to be loaded first")
+    def test_a_clock_that_jumps_by_a_year_both_ways(self):
+        """Timeouts, durations and the record: only the dates themselves may be odd. What times files have is the
+        kernel's to say, and that does not jump here: see test_exec_files.cpp."""
+        self.spec("slices: 0-5\nn_procs: 2\ntimeout: 5m\n"
+                  "command: touch up-{slice}; while ! test -e go-{slice}; do sleep 0.02; done\n")
+        clock = self.write("clock", "+0d\n")
+        process = self.start("jobs.yaml", env={
+            "LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"})
+        for pair, offset in ((0, "+365d"), (2, "-365d"), (4, "+0d")):
+            for i in (pair, pair + 1):
+                wait_for((self.dir / f"up-{i}").exists, f"slice {i} runs")
+            self.write("clock.new", offset + "\n").rename(clock)
+            for i in (pair, pair + 1):
+                self.write(f"go-{i}", "")
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, stderr)
+        self.assertRegex(stderr, r"all 6 slices succeeded in [\d.]+m?s\n")
+        rows = self.rows("SELECT outcome, number, started_at, ended_at, runtime_s FROM attempt ORDER BY slice")
+        years = [round((started - rows[0][2]) / (365 * 86400)) for _, _, started, _, _ in rows]
+        self.assertEqual(years, [0, 0, 1, 1, -1, -1], "the clock jumped")
+        for outcome, number, started, ended, runtime in rows:
+            self.assertEqual((outcome, number), ("succeeded", 1))
+            self.assertLessEqual(started, ended)
+            self.assertTrue(0 < runtime < 60, runtime)
+        self.assertEqual(self.rows("SELECT started_at <= ended_at FROM run"), [(1,)])
+        self.assertNotRegex(self.ok("status", "jobs.yaml").stdout, r"after -|for -")
 
     # ---- its streams
 
