@@ -144,6 +144,21 @@ TEST_CASE("v1 without limits shows a huge number, which is none") {
   CHECK(root.detect().memory == 16 * kGiB);
 }
 
+TEST_CASE("the fewest tasks that a group on the way up leaves room for count") {
+  Root root;
+  mount_v2(root, "/batch/job");
+  CHECK_FALSE(root.detect().processes.has_value());
+  root.put("/sys/fs/cgroup/batch/job/pids.max", "max\n");
+  root.put("/sys/fs/cgroup/batch/job/pids.current", "7\n");
+  CHECK_FALSE(root.detect().processes.has_value());
+  root.put("/sys/fs/cgroup/batch/pids.max", "100\n");
+  root.put("/sys/fs/cgroup/batch/pids.current", "60\n");
+  CHECK(root.detect().processes == 40);
+  CHECK(root.detect().processes_reason == "cgroup pids.max");
+  root.put("/sys/fs/cgroup/batch/pids.current", "160\n");
+  CHECK(root.detect().processes == 0);
+}
+
 TEST_CASE("a hybrid system has its controllers in v1 and only its groups in v2") {
   Root root;
   root.put("/proc/self/cgroup", "4:cpu,cpuacct:/batch\n5:memory:/batch\n0::/user.slice\n");

@@ -58,10 +58,11 @@ int check(const CheckCommand& command) {
   if (!spec) return kUsage;
   const host::Machine machine = host::detect();
   if (!fits(*spec, machine)) return kUsage;
-  const core::Resources capacity = run::capacity(*spec, machine);
+  const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
   std::string text = spec->path + ": valid\n";
   for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);
-  text += line("n_procs", std::to_string(capacity.slots) + " at a time");
+  text +=
+      line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);
   text += line("machine", std::to_string(machine.cpus) + " CPUs for this process (" + machine.cpus_reason + "), " +
                               util::format_size(machine.memory) + "; " + host::describe_topology());
   text += line("state", display_path(spec->state_dir));

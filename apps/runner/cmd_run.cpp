@@ -143,7 +143,7 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
 
 /// How a session begins, besides itself.
 struct Start {
-  core::Resources capacity;
+  run::Capacity capacity;
   std::optional<mode_t> umask;  ///< of the slices, where it is not ours
   pid_t guard = 0;              ///< 0: there is none
   std::string survivors;        ///< what was found alive and ended, for run.log
@@ -156,7 +156,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
     return kRecordFailed;
   }
   boost::asio::io_context io(1);
-  Face face(io, command, spec, session, start.capacity.slots);
+  Face face(io, command, spec, session, start.capacity.resources.slots);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
   if (auto opened = log.open(run_dir + "/run.log", spec.log, spec.name); !opened) {
     complain(opened.error().message);
@@ -165,7 +165,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
-                      .capacity = start.capacity,
+                      .capacity = start.capacity.resources,
                       .view = std::move(session.view),
                       .observers = {&face.console()},
                       .log = &log,
@@ -191,6 +191,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
+  if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const run::LoopResult result = loop.run(**writer, **executor);
   face.disconnect();
@@ -229,7 +230,8 @@ int run(const RunCommand& command) {
   auto opened = open_session(command, *loaded);
   if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
   auto& session = std::get<run::Session>(opened);
-  Start start{.capacity = run::capacity(spec, machine), .umask = umask, .guard = guard, .survivors = {}};
+  const bool captured = command.print.value_or(spec.print) != core::Print::none;
+  Start start{.capacity = run::capacity(spec, machine, captured), .umask = umask, .guard = guard, .survivors = {}};
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
   session.run.containment = session.view.info.containment = containment(guard);

@@ -127,6 +127,13 @@ std::optional<std::uint64_t> read_memory(const std::string& path) {
   return static_cast<std::uint64_t>(*bytes);
 }
 
+std::optional<std::uint64_t> read_tasks_left(const std::string& directory) {
+  const auto max = read_number(directory + "/pids.max");  // not a number: "max"
+  const auto current = read_number(directory + "/pids.current");
+  if (!max || !current) return std::nullopt;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, *max - *current));
+}
+
 }  // namespace
 
 CgroupLimits read_cgroup_limits(const std::string& root) {
@@ -143,10 +150,12 @@ CgroupLimits read_cgroup_limits(const std::string& root) {
   for (const std::string& directory : directories("")) {
     take_smaller(limits.cpus, read_cpu_max(directory + "/cpu.max"));
     take_smaller(limits.memory, read_memory(directory + "/memory.max"));
+    take_smaller(limits.tasks, read_tasks_left(directory));
   }
   for (const std::string& directory : directories("cpu")) take_smaller(limits.cpus, read_cfs_quota(directory));
   for (const std::string& directory : directories("memory"))
     take_smaller(limits.memory, read_memory(directory + "/memory.limit_in_bytes"));
+  for (const std::string& directory : directories("pids")) take_smaller(limits.tasks, read_tasks_left(directory));
   return limits;
 }
 

@@ -11,6 +11,7 @@ namespace runner::host {
 struct CgroupLimits {
   std::optional<double> cpus;           ///< quota / period, the smallest on the way up
   std::optional<std::uint64_t> memory;  ///< bytes, the smallest on the way up
+  std::optional<std::uint64_t> tasks;   ///< how many more there may be: pids.max - pids.current, likewise
 };
 
 /// `root` is "" or a directory that has proc/self/{cgroup,mountinfo} and the mounted hierarchies. What cannot be read

@@ -1,6 +1,8 @@
 #include "host/machine.hpp"
 
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 #include <climits>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "host/cgroup.hpp"
@@ -48,6 +51,18 @@ std::uint64_t physical_memory(const std::string& root) {
   return 0;
 }
 
+/// Processes and threads of a user.
+std::uint64_t count_tasks(uid_t user) {
+  std::uint64_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    struct stat info {};
+    if (::stat((entry.path() / "task").c_str(), &info) != 0 || info.st_uid != user) continue;
+    count += info.st_nlink > 2 ? info.st_nlink - 2 : 1;  // a directory for each thread
+  }
+  return count;
+}
+
 std::string quota_text(double cpus) {
   std::array<char, 64> text{};
   const int n = std::snprintf(text.data(), text.size(), "cgroup quota %.3g", cpus);
@@ -67,12 +82,26 @@ Machine detail::detect_below(const std::string& root, std::uint32_t affinity) {
     machine.cpus = std::max(1U, static_cast<std::uint32_t>(std::ceil(*limits.cpus)));
     machine.cpus_reason = quota_text(*limits.cpus);
   }
+  if (limits.tasks) {
+    machine.processes = limits.tasks;
+    machine.processes_reason = "cgroup pids.max";
+  }
   if (limits.memory && (machine.memory == 0 || *limits.memory < machine.memory)) machine.memory = *limits.memory;
   return machine;
 }
 
 Machine detect() {
-  return detail::detect_below("", count_affinity());
+  Machine machine = detail::detect_below("", count_affinity());
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) machine.descriptors = limit.rlim_max;
+  // Root may start any number (kernel/fork.c, copy_process).
+  if (::getuid() == 0 || ::getrlimit(RLIMIT_NPROC, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return machine;
+  const std::uint64_t left = limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, count_tasks(::getuid()));
+  if (!machine.processes || left < *machine.processes) {
+    machine.processes = left;
+    machine.processes_reason = "ulimit -u " + std::to_string(limit.rlim_cur);
+  }
+  return machine;
 }
 
 std::string hostname() {

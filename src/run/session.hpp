@@ -54,8 +54,14 @@ struct Session {
 
 std::variant<Session, Refusal> open_session(const SessionRequest& request);
 
-/// n_procs as a number of slots, and the CPUs and memory that declared needs are held against.
-core::Resources capacity(const core::Spec& spec, const host::Machine& machine);
+/// n_procs as a number of slots, and the CPUs and memory that declared needs are held against. What limits leave no
+/// room for is not tried: a slice that could be started but cannot start its own processes would fail.
+struct Capacity {
+  core::Resources resources;
+  std::string note;  ///< why the slots are fewer than n_procs, for people; "" if they are not
+};
+/// `captured`: the slices' output goes through pipes (--print).
+Capacity capacity(const core::Spec& spec, const host::Machine& machine, bool captured);
 
 /// The lines that differ, as "  -3: old" and "  +3: new" with the number each has in its text; "" when equal.
 std::string line_diff(std::string_view before, std::string_view after);
