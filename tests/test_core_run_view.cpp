@@ -261,3 +261,12 @@ TEST_CASE("a hundred thousand failures of one cause are remembered by their numb
   CHECK(group.example.id.slice == 1'000);  // forgotten by name, known by number
   CHECK(group.example.key.empty());
 }
+
+TEST_CASE("the runtimes of a million long slices add up to more than can be counted, and stop there") {
+  JobView view("j", 10);
+  AttemptRecord record;
+  record.ending.emplace().runtime = util::Duration::max() - util::Duration(1);
+  record.id.number = 1;
+  for (record.id.slice = 0; record.id.slice < 3; ++record.id.slice) view.add_record(record, false);
+  CHECK(view.total_runtime() == util::Duration::max());
+}

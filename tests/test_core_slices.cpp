@@ -412,3 +412,18 @@ TEST_CASE("a copy of a list is independent of the original") {
   original.reset();
   check_list(copy);
 }
+
+TEST_CASE("a selection of every other slice of very many is refused, not listed") {
+  const SliceList all(Numbers{{{0, INT64_MAX - 1, 1}}});
+  const auto selected = all.select("0-9223372036854775806:2");
+  REQUIRE_FALSE(selected);
+  CHECK(selected.error().message ==
+        "more than 2,000,000 stretches of neighbouring slices: select them in several runs");
+  CHECK(all.select("0-3999999:2")->intervals().size() == 2'000'000);
+  CHECK_FALSE(all.select("0-3999999:2,9999999"));
+}
+
+TEST_CASE("a selection whose parts lie between each other's is made in no time") {
+  const SliceList all(Numbers{{{0, INT64_MAX - 1, 1}}});
+  CHECK(all.select("0-1999999:4,2-1999999:4,1-1999999:4,3-1999999:4")->intervals().size() == 1);
+}

@@ -177,16 +177,22 @@ TEST_CASE("a NUL in a variable keeps the attempt from starting, used or not") {
   CHECK(attempt.error().message.find("holds a NUL byte") != std::string::npos);
 }
 
+namespace {
+
+/// Of one attempt, with env_compat.
+std::vector<std::string> environment(SliceList slices, std::uint64_t index) {
+  JobSpec job = job_over(std::move(slices), "prog");
+  job.env_compat_slurm = true;
+  AttemptContext context = kThird;
+  context.slice = index;
+  auto attempt = expand_attempt(spec_in("/s"), job, context);
+  REQUIRE(attempt);
+  return attempt->env;
+}
+
+}  // namespace
+
 TEST_CASE("with env_compat slurm an attempt looks like an array task") {
-  const auto environment = [](SliceList slices, std::uint64_t index) {
-    JobSpec job = job_over(std::move(slices), "prog");
-    job.env_compat_slurm = true;
-    AttemptContext context = kThird;
-    context.slice = index;
-    auto attempt = expand_attempt(spec_in("/s"), job, context);
-    REQUIRE(attempt);
-    return attempt->env;
-  };
   const auto regular = environment(numbers({{10, 40, 10}}), 2);
   CHECK(value_in(regular, "SLURM_ARRAY_TASK_ID") == "30");
   CHECK(value_in(regular, "SLURM_ARRAY_TASK_MIN") == "10");
@@ -238,4 +244,31 @@ TEST_CASE("a path that expands to nothing keeps the attempt from starting") {
   const auto attempt = expand_attempt(spec_in("/s"), job, kThird);
   REQUIRE_FALSE(attempt);
   CHECK(attempt.error().message == "stdout: {item} expands to nothing");
+}
+
+TEST_CASE("a slice that the list does not have is no attempt") {
+  const JobSpec job = job_over(items({"a", "b"}), "prog");
+  const auto attempt = expand_attempt(spec_in("/s"), job, kThird);
+  REQUIRE_FALSE(attempt);
+  CHECK(attempt.error().message == "there is no slice with index 2: the list has 2");
+}
+
+TEST_CASE("a variable longer than the kernel takes keeps the attempt from starting, used or not") {
+  const std::size_t fits = kMaxArgument - std::string("RUNNER_VAR_ITEM=").size();
+  CHECK(expand_attempt(spec_in("/s"), job_over(items({"", "", std::string(fits, 'x')}), "prog"), kThird));
+  const auto attempt =
+      expand_attempt(spec_in("/s"), job_over(items({"", "", std::string(fits + 1, 'x')}), "prog"), kThird);
+  REQUIRE_FALSE(attempt);
+  CHECK(attempt.error().message ==
+        "the environment variable RUNNER_VAR_ITEM is 131,072 bytes long, but the kernel takes at most 131,071 in one "
+        "piece");
+}
+
+TEST_CASE("Slurm's numbers do not overflow where the slices are all the integers there are") {
+  const auto all = environment(numbers({{INT64_MIN, INT64_MAX, 3}}), 2);
+  CHECK(value_in(all, "SLURM_ARRAY_TASK_MIN") == "-9223372036854775808");
+  CHECK(value_in(all, "SLURM_ARRAY_TASK_MAX") == "9223372036854775807");
+  CHECK(value_in(all, "SLURM_ARRAY_TASK_STEP") == "3");
+  const auto ends = environment(numbers({{INT64_MIN, INT64_MIN, 1}, {INT64_MAX, INT64_MAX, 1}, {5, 5, 1}}), 2);
+  CHECK(value_in(ends, "SLURM_ARRAY_TASK_STEP") == "1");
 }

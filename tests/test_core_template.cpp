@@ -352,3 +352,16 @@ TEST_CASE("variables are found in the environment under names of their own") {
   CHECK(environment_name("m_factor2") == "RUNNER_VAR_M_FACTOR2");
   CHECK(environment_name("ra (deg)") == "RUNNER_VAR_RA__DEG_");
 }
+
+TEST_CASE("an argument may be as long as the kernel takes it, and no longer") {
+  const std::string fits(kMaxArgument, 'x');
+  CHECK(direct("prog {x}", {{"x", fits}}).size() == 2);
+  const auto list = shell("prog a {x}").expand(variables({{"x", fits + "x"}}));
+  REQUIRE_FALSE(list);
+  CHECK(list.error().message ==
+        "the command's word 3 is 131,072 bytes long, but the kernel takes at most 131,071 in one piece: hand the long "
+        "value over in a file (`stdin`)");
+  CHECK(shell_text("prog; y {x}", {{"x", std::string(kMaxArgument - 8, 'x')}}).size() == kMaxArgument);
+  CHECK(shell_text("prog; y {x}", {{"x", std::string(kMaxArgument - 7, 'x')}})
+            .starts_with("error: the command is 131,072"));
+}

@@ -164,58 +164,93 @@ TEST_CASE("asking for the owner neither takes the lock nor gives it away") {
 }
 
 TEST_CASE("keys become file names that say what they are") {
-  CHECK(encode_key("17") == "17");
-  CHECK(encode_key("seed=3,model=a") == "seed=3,model=a");
-  CHECK(encode_key("data/a.h5") == "data%2Fa.h5");
-  CHECK(encode_key(".hidden") == "%2Ehidden");
-  CHECK(encode_key("..") == "%2E.");
-  CHECK(encode_key("-rf") == "%2Drf");
-  CHECK(encode_key("") == "%");
-  CHECK(encode_key("a b\n") == "a%20b%0A");
-  CHECK(encode_key("100%") == "100%25");
+  CHECK(encode_key("17", 0) == "17");
+  CHECK(encode_key("seed=3,model=a", 0) == "seed=3,model=a");
+  CHECK(encode_key("data/a.h5", 0) == "data%2Fa.h5");
+  CHECK(encode_key(".hidden", 0) == "%2Ehidden");
+  CHECK(encode_key("..", 0) == "%2E.");
+  CHECK(encode_key("/", 0) == "%2F");
+  CHECK(encode_key("-rf", 0) == "%2Drf");
+  CHECK(encode_key("", 0) == "%");
+  CHECK(encode_key("a b\n", 0) == "a%20b%0A");
+  CHECK(encode_key("100%", 0) == "100%25");
+  CHECK(encode_key("model=LCDM,seed=3", 0) == "model=LCDM,seed=3~078");
   CHECK(slice_log_path(17, "17", 1) == "slices/0000/17.1.log");
   CHECK(slice_log_path(12'345'678, "a/b", 3) == "slices/12345/a%2Fb.3.log");
 }
 
-TEST_CASE("keys come back from their names, and different keys have different names") {
+namespace {
+
+std::vector<std::string> hostile_keys() {
+  std::vector<std::string> keys = {"",   ".",       "..",  "...",     "/",         "//",       "../..", "-",
+                                   "--", "-rf",     "~",   "%",       "%%",        "%2E",      "a~8",   "A",
+                                   "a",  "aB",      "Ab",  "AB",      "a\xcc\x81", "\xc3\xa1", " ",     "\n",
+                                   "\t", "\x1b[2J", "CON", "a.1.log", "a.1",       "a.log",    ".log"};
+  for (int byte = 0; byte < 256; ++byte) keys.emplace_back(1, static_cast<char>(byte));
+  for (const std::size_t length : {185U, 199U, 200U, 201U, 255U, 256U, 300U, 100'000U}) {
+    for (const char c : {'k', 'K', '/', '\x01', '.'}) {
+      keys.emplace_back(length, c);
+      keys.push_back(std::string(length, c) + "x");
+      keys.push_back("x" + std::string(length, c));
+    }
+  }
+  return keys;
+}
+
+std::string in_small_letters(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("whatever the keys are, their file names are safe, all different and lead back to them") {
   std::mt19937 random(20261121);
-  const std::string alphabet = std::string("aA0._-,=+@%~/ \n\xff\xc3\xa9", 18) + '\0';
+  const std::string alphabet = std::string("aAbB0._-,=+@%~/ \n\xff\xc3\xa9", 20) + '\0';
   std::set<std::string> keys;
-  std::set<std::string> names;
+  for (const std::string& key : hostile_keys()) keys.insert(key);
   for (int i = 0; i < 20'000; ++i) {
     std::string key(random() % (i % 50 == 0 ? 400 : 6), 'x');
     for (char& c : key) c = alphabet[random() % alphabet.size()];
-    if (!keys.insert(key).second) continue;
-    const std::string name = encode_key(key);
-    CHECK(names.insert(name).second);
-    CHECK(name.size() <= 200);
-    CHECK(name.find('/') == std::string::npos);
-    CHECK(name.find('\0') == std::string::npos);
-    CHECK(name.front() != '.');
-    CHECK(name.front() != '-');
-    if (name.find('~') == std::string::npos) {
-      CHECK(decode_key(name) == key);
-    } else {
-      CHECK_FALSE(decode_key(name).has_value());
+    keys.insert(key);
+  }
+  std::set<std::string> paths;  // as a file system that ignores case sees them
+  std::uint64_t index = 0;
+  for (const std::string& key : keys) {
+    const std::string name = encode_key(key, index);
+    REQUIRE(name.size() <= 200);
+    REQUIRE(name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._,=+@-%~") ==
+            std::string::npos);
+    REQUIRE(name.front() != '.');
+    REQUIRE(name.front() != '-');
+    const auto decoded = decode_key(name);
+    REQUIRE((decoded == key || (!decoded && name.find('~') != std::string::npos && key.size() > 60)));
+    for (const std::uint32_t attempt : {1U, UINT32_MAX}) {
+      const fs::path path = slice_log_path(index % 7, key, attempt);  // far more in one directory than there ever are
+      REQUIRE(path.filename().string().size() <= 255);
+      REQUIRE(paths.insert(in_small_letters(path.filename())).second);
     }
+    ++index;
   }
 }
 
-TEST_CASE("long keys that differ only at their ends have different names") {
+TEST_CASE("long keys that differ only at their ends, or not even by their hashes, have different names") {
   for (const std::size_t length : {199U, 200U, 201U, 1000U}) {
     const std::string common(length - 1, 'k');
-    CHECK(encode_key(common + "a") != encode_key(common + "b"));
-    CHECK(encode_key(common + "a").size() == std::min<std::size_t>(length, 200));
+    CHECK(encode_key(common + "a", 0) != encode_key(common + "b", 0));
+    CHECK(encode_key(common + "a", 0).size() <= 200);
   }
+  CHECK(encode_key(std::string(300, 'k'), 1) != encode_key(std::string(300, 'k'), 2));
   const std::string escapes(67, '/');  // 201 bytes when encoded: cut between two escapes
-  const std::string name = encode_key(escapes);
+  const std::string name = encode_key(escapes, 5);
   const std::size_t hash_at = name.find('~');
   REQUIRE(hash_at != std::string::npos);
   CHECK(hash_at % 3 == 0);
+  CHECK(name.ends_with("~5"));
 }
 
 TEST_CASE("names that no key has are not decoded") {
-  for (const char* name : {"", "a/b", "%2", "%2f", "%zz", "a~", ".x", "-x", "a b"}) {
+  for (const char* name : {"", "a/b", "%2", "%2f", "%zz", "%41", "a~", "a~8", "A", "A~4", ".x", "-x", "a b"}) {
     CHECK_FALSE_MESSAGE(decode_key(name).has_value(), name);
   }
 }

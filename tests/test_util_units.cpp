@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -160,4 +161,14 @@ TEST_CASE("counts have a comma at every third digit") {
   CHECK(format_count(123456) == "123,456");
   CHECK(format_count(1234567) == "1,234,567");
   CHECK(format_count(std::numeric_limits<std::uint64_t>::max()) == "18,446,744,073,709,551,615");
+}
+
+TEST_CASE("times that no clock shows become the nearest that one does") {
+  CHECK(from_unix_seconds(1e300) == from_unix_seconds(9e9));
+  CHECK(from_unix_seconds(-5) == WallTime{});
+  CHECK(from_unix_seconds(std::nan("")) == WallTime{});
+  CHECK(from_seconds(1e300) == from_seconds(9e9));
+  CHECK(from_seconds(-1e300) == from_seconds(-9e9));
+  CHECK(from_seconds(std::nan("")) == Duration::zero());
+  CHECK((from_unix_seconds(9e9) - WallTime{}) < Duration::max());
 }

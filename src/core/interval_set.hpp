@@ -12,6 +12,9 @@ namespace runner::core {
 
 class IntervalSet {
  public:
+  /// What is made from text has no more, so that `--slices 0-99999999999:2` is refused and not all of the memory used.
+  static constexpr std::size_t kMaxIntervals = 2'000'000;
+
   struct Interval {
     std::uint64_t first;
     std::uint64_t last;  ///< inclusive

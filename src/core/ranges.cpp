@@ -122,8 +122,8 @@ util::Result<std::int64_t> parse_number(std::string_view text) {
   const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
   if (!digits.starts_with('0')) return error_in(text, "is beyond the 64-bit integers");
   const auto significant = std::min(digits.find_first_not_of('0'), digits.size() - 1);
-  return error_in(text, "has leading zeros: write " + std::string(digits.substr(significant)) + " here, and {slice:0" +
-                            std::to_string(digits.size()) + "d} where zeros are wanted");
+  return error_in(text, "has leading zeros: write " + util::escape_for_display(digits.substr(significant), 60) +
+                            " here, and {slice:0" + std::to_string(digits.size()) + "d} where zeros are wanted");
 }
 
 }  // namespace
@@ -161,7 +161,7 @@ util::Result<IntRange> parse_range(std::string_view text) {
   if (!last) return last.error();
   if (*last < *first) {
     return error_in(text, "runs backwards: write " + to_string({*last, *first, 1}) +
-                              (parts->step.empty() ? "" : ":" + std::string(parts->step)));
+                              (parts->step.empty() ? "" : ":" + util::escape_for_display(parts->step, 60)));
   }
   if (parts->step.empty()) return IntRange{*first, *last, 1};
   const auto step = parse_number(parts->step);
@@ -184,6 +184,10 @@ util::Result<std::vector<IntRange>> parse_ranges(std::string_view text) {
 }
 
 util::Result<void> check_ranges(const std::vector<IntRange>& ranges) {
+  if (ranges.size() > kMaxRanges) {
+    return util::Error{util::format_count(ranges.size()) + " ranges, " + util::format_count(kMaxRanges) +
+                       " at most are possible: put the numbers into a file, one a line (lines: list.txt)"};
+  }
   std::uint64_t total = 0;
   for (const IntRange& range : ranges) {
     if (range.step < 1 || range.last < range.first) {
@@ -195,8 +199,13 @@ util::Result<void> check_ranges(const std::vector<IntRange>& ranges) {
   }
   // A sweep over the ranges in order of `first`: only those still open where another begins can share numbers with it.
   std::vector<std::size_t> open;
+  std::uint64_t pairs = 0;
   for (const std::size_t i : order_by_first(ranges)) {
     std::erase_if(open, [&](std::size_t j) { return ranges[j].last < ranges[i].first; });
+    pairs += open.size();
+    if (pairs > kMaxRangePairs) {
+      return util::Error{"too many ranges that interleave: put the numbers into a file, one a line (lines: list.txt)"};
+    }
     for (const std::size_t j : open) {
       if (const auto shared = common(ranges[i], ranges[j])) {
         const std::string numbers = to_string(numbers_at(ranges[i], *shared));
@@ -256,6 +265,11 @@ void RangeList::visit_overlapping(const IntRange& wanted, Visit visit) const {
   }
 }
 
+std::string too_many_intervals() {
+  return "more than " + util::format_count(IntervalSet::kMaxIntervals) +
+         " stretches of neighbouring slices: select them in several runs";
+}
+
 std::optional<std::uint64_t> RangeList::find(std::int64_t number) const {
   std::optional<std::uint64_t> found;
   visit_overlapping({number, number, 1},
@@ -263,7 +277,7 @@ std::optional<std::uint64_t> RangeList::find(std::int64_t number) const {
   return found;
 }
 
-IntervalSet RangeList::find_all(const IntRange& wanted) const {
+util::Result<IntervalSet> RangeList::find_all(const IntRange& wanted) const {
   std::vector<std::pair<std::size_t, Positions>> found;
   visit_overlapping(wanted, [&](std::size_t i, const Positions& positions) { found.emplace_back(i, positions); });
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -274,6 +288,7 @@ IntervalSet RangeList::find_all(const IntRange& wanted) const {
       continue;
     }
     const std::uint64_t count = (positions.last - positions.first) / positions.stride + 1;
+    if (count + result.intervals().size() > IntervalSet::kMaxIntervals) return util::Error{too_many_intervals()};
     for (std::uint64_t n = 0; n < count; ++n) result.insert(starts_[i] + positions.first + n * positions.stride);
   }
   return result;

@@ -16,6 +16,10 @@ namespace runner::core {
 /// A job never has more slices than this: the record counts them in 64-bit signed integers.
 inline constexpr std::uint64_t kMaxSlices = INT64_MAX;
 
+/// Ranges in one list; and pairs of them that interleave, as each is compared with the other.
+inline constexpr std::size_t kMaxRanges = 1'000'000;
+inline constexpr std::uint64_t kMaxRangePairs = 10'000'000;
+
 /// first, first+step, ... up to last (inclusive); step > 0.
 struct IntRange {
   std::int64_t first = 0;
@@ -39,6 +43,9 @@ util::Result<std::vector<IntRange>> parse_ranges(std::string_view text);
 /// No range is empty, no number occurs twice, and there are at most kMaxSlices of them. Does not count through them.
 util::Result<void> check_ranges(const std::vector<IntRange>& ranges);
 
+/// What is said of a selection that has more than IntervalSet::kMaxIntervals.
+std::string too_many_intervals();
+
 /// The numbers of several ranges, one after the other in the order given; a position is a number's place in it.
 class RangeList {
  public:
@@ -56,8 +63,9 @@ class RangeList {
   [[nodiscard]] std::int64_t operator[](std::uint64_t position) const;
   /// The position of `number`. O(log ranges), and the ranges that interleave there (0-98:2,1-99:2).
   [[nodiscard]] std::optional<std::uint64_t> find(std::int64_t number) const;
-  /// The positions of all numbers that are in `wanted` too.
-  [[nodiscard]] IntervalSet find_all(const IntRange& wanted) const;
+  /// The positions of all numbers that are in `wanted` too. An error where they make too many intervals
+  /// (IntervalSet::kMaxIntervals).
+  [[nodiscard]] util::Result<IntervalSet> find_all(const IntRange& wanted) const;
   /// The numbers at these positions, as ranges in order of position; stops after `max_ranges`.
   [[nodiscard]] std::vector<IntRange> at(const IntervalSet& positions, std::size_t max_ranges = SIZE_MAX) const;
 

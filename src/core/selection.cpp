@@ -77,13 +77,18 @@ class SliceList::Selector {
 
   util::Result<IntervalSet> select(std::string_view text) {
     if (util::trim(text).empty()) return util::Error{"the selection is empty: name slices, such as 3,7-9"};
-    IntervalSet selected;
+    std::vector<IntervalSet::Interval> found_all;
     for (const std::string& item : items_of(text)) {
       if (item.empty()) return util::Error{"\"" + shown(text) + "\" has nothing between two commas"};
       const auto found = select_item(item);
       if (!found) return found.error();
-      for (const auto& interval : found->intervals()) selected.insert_range(interval.first, interval.last);
+      found_all.insert(found_all.end(), found->intervals().begin(), found->intervals().end());
+      if (found_all.size() > IntervalSet::kMaxIntervals) return util::Error{too_many_intervals()};
     }
+    // In order, each goes to the end of the set; in the middle of a large one it would push the rest along.
+    std::sort(found_all.begin(), found_all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    IntervalSet selected;
+    for (const auto& interval : found_all) selected.insert_range(interval.first, interval.last);
     return selected;
   }
 
@@ -129,7 +134,7 @@ class SliceList::Selector {
     } else {
       if (!numbers_) numbers_ = list_.number_keys();
       auto found = numbers_->find_all(*range);
-      if (!found.empty()) return found;
+      if (!found || !found->empty()) return found;
     }
     return nothing(item);
   }
@@ -138,7 +143,7 @@ class SliceList::Selector {
     const auto range = parse_range(item);
     if (!range) return range.error();
     auto found = RangeList::first_n(list_.size()).find_all(*range);
-    if (!found.empty()) return found;
+    if (!found || !found->empty()) return found;
     if (list_.size() == 0) return nothing(item);
     return util::Error{"no slice with index " + item + " (indices are " + summary(RangeList::first_n(list_.size())) +
                        ")"};

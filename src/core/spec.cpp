@@ -76,6 +76,12 @@ void add_slurm_names(Environment& environment, const JobSpec& job, const Attempt
   environment.add("SLURM_PROCID", "0");
 }
 
+util::Result<void> check_size(const std::string& name, const std::string& value) {
+  const std::size_t size = name.size() + 1 + value.size();
+  if (size <= kMaxArgument) return {};
+  return util::Error{"the environment variable " + name + " " + too_long(size)};
+}
+
 util::Result<std::vector<std::string>> make_environment(const JobSpec& job, const AttemptContext& context,
                                                         const Variables& variables) {
   Environment environment(variables.all().size() + job.env.size() + 8);
@@ -84,12 +90,15 @@ util::Result<std::vector<std::string>> make_environment(const JobSpec& job, cons
       return util::Error{"{" + name + "}: the value \"" + util::escape_for_display(value, 60) +
                          "\" holds a NUL byte, which no argument, path or environment variable can"};
     }
-    environment.replace(environment_name(name), value);  // file.name and file_name share one
+    const std::string variable = environment_name(name);
+    if (auto fits = check_size(variable, value); !fits) return fits.error();
+    environment.replace(variable, value);  // file.name and file_name share one
   }
   if (job.env_compat_slurm) add_slurm_names(environment, job, context);
   for (const auto& [name, text] : job.env) {
     auto value = text.expand(variables);
     if (!value) return util::Error{"env " + name + ": " + value.error().message};
+    if (auto fits = check_size(name, *value); !fits) return fits.error();
     environment.replace(name, *value);
   }
   return environment.take();

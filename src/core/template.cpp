@@ -1,5 +1,7 @@
 #include "core/template.hpp"
 
+#include <algorithm>
+
 #include "core/plain_command.hpp"
 #include "core/shell_words.hpp"
 #include "core/template_parse.hpp"
@@ -9,7 +11,8 @@ namespace runner::core {
 namespace {
 
 std::string shown(const Placeholder& placeholder) {
-  return "{" + placeholder.name + (placeholder.format_spec.empty() ? "" : ":" + placeholder.format_spec) + "}";
+  const std::string text = placeholder.name + (placeholder.format_spec.empty() ? "" : ":" + placeholder.format_spec);
+  return "{" + util::escape_for_display(text, 60) + "}";
 }
 
 /// The value after formatting; `scratch` holds it where it is not the variable's own.
@@ -52,6 +55,10 @@ util::Result<void> append(std::string& out, const std::vector<Piece>& pieces, co
   return {};
 }
 
+util::Error argument_error(std::string_view what, std::size_t bytes) {
+  return util::Error{std::string(what) + " " + too_long(bytes) + ": hand the long value over in a file (`stdin`)"};
+}
+
 void find_places(std::vector<Piece>& pieces) {
   std::string text;
   for (const Piece& piece : pieces) {
@@ -75,6 +82,19 @@ std::string_view without_trailing_blanks(std::string_view text) {
 }
 
 }  // namespace
+
+std::string too_long(std::size_t bytes) {
+  return "is " + util::format_count(bytes) + " bytes long, but the kernel takes at most " +
+         util::format_count(kMaxArgument) + " in one piece";
+}
+
+std::size_t least_size(const std::vector<Piece>& pieces) {
+  std::size_t size = 0;
+  for (const Piece& piece : pieces) {
+    if (const auto* literal = std::get_if<std::string>(&piece)) size += literal->size();
+  }
+  return size;
+}
 
 std::variant<TextTemplate, TemplateError> TextTemplate::parse(std::string_view text,
                                                               const std::vector<std::string>& names) {
@@ -130,16 +150,27 @@ util::Result<ExpandedCommand> CommandTemplate::expand(const Variables& variables
   if (words_.empty()) {
     std::string text;
     if (auto done = append(text, pieces_, variables); !done) return done.error();
+    if (text.size() > kMaxArgument) return argument_error("the command", text.size());
     command.through_shell = true;
     command.argv = {"/bin/sh", "-c", std::move(text)};
     return command;
   }
   command.argv.resize(words_.size());
   for (std::size_t i = 0; i < words_.size(); ++i) {
-    if (auto done = append(command.argv[i], words_[i], variables); !done) return done.error();
+    std::string& word = command.argv[i];
+    if (auto done = append(word, words_[i], variables); !done) return done.error();
+    if (word.size() > kMaxArgument) {
+      return argument_error("the command's word " + std::to_string(i + 1), word.size());
+    }
   }
   if (command.argv.front().empty()) return util::Error{"the command's first word is empty: it names no program"};
   return command;
+}
+
+std::size_t CommandTemplate::least_size() const {
+  std::size_t longest = words_.empty() ? core::least_size(pieces_) : 0;
+  for (const auto& word : words_) longest = std::max(longest, core::least_size(word));
+  return longest;
 }
 
 std::string to_shell_line(const ExpandedCommand& command) {

@@ -14,6 +14,13 @@
 
 namespace runner::core {
 
+/// Bytes of an argument or of an environment variable with its name: execve(2) takes no more in one piece
+/// (MAX_ARG_STRLEN, 32 pages of 4 KiB, without the NUL).
+inline constexpr std::size_t kMaxArgument = 131'071;
+
+/// "is 200,000 bytes long, but the kernel takes at most 131,071 in one piece"
+std::string too_long(std::size_t bytes);
+
 /// A mistake in a template: `offset` is the byte in the template's text where it stands.
 struct TemplateError {
   std::string message;
@@ -28,6 +35,9 @@ struct Placeholder {
 };
 using Piece = std::variant<std::string, Placeholder>;
 
+/// Bytes of what is no placeholder.
+std::size_t least_size(const std::vector<Piece>& pieces);
+
 /// Plain text (a path, an environment value): values are inserted as they are.
 class TextTemplate {
  public:
@@ -36,6 +46,8 @@ class TextTemplate {
   /// An error names the variable and why its value does not fit its format spec.
   [[nodiscard]] util::Result<std::string> expand(const Variables& variables) const;
   [[nodiscard]] const std::string& text() const { return text_; }
+  /// No expansion is shorter.
+  [[nodiscard]] std::size_t least_size() const { return core::least_size(pieces_); }
 
  private:
   std::string text_;
@@ -59,9 +71,11 @@ class CommandTemplate {
                                                                  const std::vector<std::string>& names,
                                                                  std::size_t* failed_element = nullptr);
 
-  /// The error (format spec; a value that cannot be quoted safely where it stands; NUL in a value) makes the slice
-  /// not_started: a value is never spliced raw.
+  /// The error (format spec; a value that cannot be quoted safely where it stands; NUL in a value; more than
+  /// kMaxArgument) makes the slice not_started: a value is never spliced raw.
   [[nodiscard]] util::Result<ExpandedCommand> expand(const Variables& variables) const;
+  /// Bytes of its longest argument: no expansion has a shorter one.
+  [[nodiscard]] std::size_t least_size() const;
   /// As it was written; a list is shown with its elements quoted.
   [[nodiscard]] const std::string& text() const { return text_; }
 

@@ -44,6 +44,7 @@ std::optional<std::string> meant(std::string_view word, const std::vector<std::s
   std::optional<std::string> best;
   std::size_t best_distance = 0;
   for (const std::string& name : names) {
+    if (std::max(word.size(), name.size()) - std::min(word.size(), name.size()) > 2) continue;  // as many edits
     const bool same_letters =
         name.size() > 2 && name.size() == word.size() && util::starts_with_ignoring_case(name, word);
     const std::size_t distance = same_letters ? 0 : util::edit_distance(word, name);
@@ -71,7 +72,7 @@ bool is_mentioned(std::string_view text, std::string_view name) {
 
 /// A format that fits no value at all is a mistake in the template and not one of a slice.
 std::optional<std::string> format_problem(const Braces& braces) {
-  const std::string shown = "{" + std::string(braces.inside) + "}";
+  const std::string shown = "{" + util::escape_for_display(braces.inside, 60) + "}";
   if (braces.format->starts_with(' ')) {  // as in JSON; the format of fmt that begins so is hardly ever meant
     return shown + ": a format cannot begin with a blank; if no variable is meant, write {" + shown + "}";
   }
@@ -162,9 +163,9 @@ class Parser {
         hint = "there are " + parts;
       }
       if (!hint.empty()) {
-        return TemplateError{"unknown variable {" + std::string(braces.name) + "}; " + hint +
-                                 " (if no variable is meant: { " + std::string(braces.name) + " })",
-                             at_};
+        const std::string name = util::escape_for_display(braces.name, 60);
+        return TemplateError{
+            "unknown variable {" + name + "}; " + hint + " (if no variable is meant: { " + name + " })", at_};
       }
     }
     return copy(1);

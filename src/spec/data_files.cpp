@@ -5,16 +5,43 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
+#include "core/template.hpp"
+#include "spec/limits.hpp"
 #include "util/text.hpp"
 
 namespace runner::spec {
 namespace {
 
-/// More of the same kind helps nobody.
-constexpr std::size_t kMaxProblems = 10;
+/// Looks at each entry of a file as it comes.
+class EntryCheck {
+ public:
+  /// False when there are too many: reading on makes no sense.
+  bool add(std::string_view name, std::string_view value, int line, int column) {
+    if (++count_ > kMaxEntries) {
+      problems_.push_back({line, column, "more than " + util::format_count(kMaxEntries) + " entries"});
+      return false;
+    }
+    const std::size_t nul = value.find('\0');
+    if (nul != std::string_view::npos) {
+      note({line, column + static_cast<int>(nul), "NUL byte: no program can be given one"});
+    } else if (const std::size_t size = value_size(name, value); size > core::kMaxArgument) {
+      note({line, column, core::environment_name(name) + " " + core::too_long(size)});
+    }
+    return true;
+  }
+  void note(DataProblem problem) {
+    if (problems_.size() < kMaxDataProblems) problems_.push_back(std::move(problem));
+  }
+  [[nodiscard]] std::vector<DataProblem>& problems() { return problems_; }
+
+ private:
+  std::size_t count_ = 0;
+  std::vector<DataProblem> problems_;
+};
 
 std::string_view without_mark(std::string_view text) {
   constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
@@ -114,45 +141,60 @@ std::string escape_pattern(const std::string& path) {
 
 }  // namespace
 
+std::string wrong_file(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return "";
+  return std::filesystem::is_directory(status) ? "is a directory"
+                                               : "is not a regular file, and a resumed run needs the list again: write "
+                                                 "it to one first";
+}
+
+std::size_t value_size(std::string_view name, std::string_view value) {
+  return std::string_view("RUNNER_VAR_=").size() + name.size() + value.size();
+}
+
 std::variant<core::StringTable, std::vector<DataProblem>> parse_lines(std::string_view text) {
   text = without_mark(text);
   core::StringTable lines;
-  std::vector<DataProblem> problems;
+  EntryCheck check;
   for (int number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (const std::size_t nul = line.find('\0'); nul != std::string_view::npos && problems.size() < kMaxProblems) {
-      problems.push_back({number, static_cast<int>(nul) + 1, "NUL byte: no program can be given one"});
-    }
+    if (!check.add("line", line, number, 1)) break;
     lines.push_back(line);
   }
-  if (!problems.empty()) return problems;
+  if (!check.problems().empty()) return std::move(check.problems());
   return lines;
 }
 
 std::variant<core::Table, std::vector<DataProblem>> parse_table(std::string_view text, char separator) {
   CsvReader reader(without_mark(text), separator);
   core::Table table;
-  std::vector<DataProblem> problems;
+  EntryCheck check;
   if (reader.at_end()) return std::vector{DataProblem{1, 1, "empty: the first line must name the columns"}};
-  while (!reader.at_end() && problems.size() < kMaxProblems) {
+  bool go_on = true;
+  while (go_on && !reader.at_end() && check.problems().size() < kMaxDataProblems) {
     auto record = reader.record();
     if (const auto* problem = std::get_if<DataProblem>(&record)) {
-      problems.push_back(*problem);
+      check.note(*problem);
       break;
     }
     const auto& cells = std::get<std::vector<Cell>>(record);
     if (table.columns.empty()) {
       for (const Cell& cell : cells) table.columns.push_back(cell.text);
     } else if (cells.size() != table.columns.size()) {
-      problems.push_back(ragged(cells, table.columns.size()));
+      check.note(ragged(cells, table.columns.size()));
     } else {
-      for (const Cell& cell : cells) table.cells.push_back(cell.text);
+      for (std::size_t i = 0; go_on && i < cells.size(); ++i) {
+        go_on = check.add(table.columns[i], cells[i].text, cells[i].line, cells[i].column);
+        table.cells.push_back(cells[i].text);
+      }
     }
   }
-  if (!problems.empty()) return problems;
+  if (!check.problems().empty()) return std::move(check.problems());
   return table;
 }
 

@@ -12,6 +12,12 @@
 
 namespace runner::spec {
 
+/// Why there is no file at `path` that can be read again when the run is resumed; "" where there is one, or nothing.
+std::string wrong_file(const std::string& path);
+
+/// Bytes of RUNNER_VAR_<name>=<value>, as each value is handed to a slice.
+std::size_t value_size(std::string_view name, std::string_view value);
+
 /// A mistake within a data file; both from 1.
 struct DataProblem {
   int line = 1;

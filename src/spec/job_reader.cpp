@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "spec/job_rules.hpp"
+#include "spec/limits.hpp"
 #include "spec/slices_reader.hpp"
 #include "util/text.hpp"
 
@@ -114,6 +115,8 @@ class JobReader {
     return std::get<core::TextTemplate>(std::move(parsed));
   }
 
+  static std::string too_long_a_name() { return "is longer than " + std::to_string(kMaxNameBytes) + " bytes"; }
+
   std::optional<std::string> other_variable(const Node& node) const {
     for (const Node& key : map_.find("vars")->keys) {
       if (!contains(names_, key.value) && mentions(node.value, key.value)) return key.value;
@@ -124,6 +127,7 @@ class JobReader {
   std::string wrong_variable(const std::string& name) const {
     if (!util::is_identifier(name))
       return "is no name for a variable: use letters, digits and _, not beginning with a digit";
+    if (name.size() > kMaxNameBytes) return too_long_a_name();
     if (contains(core::builtin_variable_names(), name))
       return "is the name of a variable that is always there: choose another";
     if (names_certain_ && contains(slice_names_, name)) return "is a variable that `slices` defines: choose another";
@@ -132,7 +136,8 @@ class JobReader {
 
   void read_vars() {
     const Node* vars = map_.find("vars");
-    const bool is_map = vars != nullptr && reader_.is_map(*vars, "vars", "{m_factor: 1}");
+    const bool is_map = vars != nullptr && reader_.is_map(*vars, "vars", "{m_factor: 1}") &&
+                        reader_.is_within(*vars, "vars", kMaxNames);
     for (std::size_t i = 0; is_map && i < vars->keys.size(); ++i) {
       const Node& key = vars->keys[i];
       if (const std::string wrong = wrong_variable(key.value); !wrong.empty()) {
@@ -177,6 +182,7 @@ class JobReader {
   void read_env() {
     const Node* env = map_.find("env");
     if (env == nullptr || !reader_.is_map(*env, "env", "{OMP_NUM_THREADS: 1}")) return;
+    if (!reader_.is_within(*env, "env", kMaxNames)) return;
     for (std::size_t i = 0; i < env->keys.size(); ++i) {
       const std::string& name = env->keys[i].value;
       if (!util::is_identifier(name)) {
@@ -184,6 +190,8 @@ class JobReader {
             env->keys[i],
             "`" + util::escape_for_display(name, 60) +
                 "` is no name for an environment variable: use letters, digits and _, not beginning with a digit");
+      } else if (name.size() > kMaxNameBytes) {
+        reader_.error(env->keys[i], spec::quoted(name) + " " + too_long_a_name());
       } else if (name.starts_with("RUNNER_")) {
         reader_.error(env->keys[i], "`" + name + "` is set by runner itself: choose another name");
       } else if (!reader_.text(env->keys[i], name)) {  // `NO: 1` is refused
@@ -231,6 +239,7 @@ class JobReader {
       reader_.template_error(node, *error);
     } else {
       job_.command = std::get<core::CommandTemplate>(std::move(parsed));
+      reader_.fits_argument(node, "command", job_.command.least_size());
     }
   }
 

@@ -27,6 +27,7 @@ std::optional<std::vector<int>> read_codes(const Node& list, Label label, IntLim
     if (std::find(codes.begin(), codes.end(), *code) != codes.end()) {
       reader.error(item, quoted(label) + " names " + std::to_string(*code) + " twice");
       is_good = false;
+      continue;  // else the list of those to compare with would grow without end
     }
     codes.push_back(static_cast<int>(*code));
   }
@@ -55,6 +56,7 @@ void read_retry_outcomes(const Node& node, core::JobSpec& job, Reader& reader) {
     const auto outcome = *core::outcome_from_name(*word);
     if (std::find(outcomes.begin(), outcomes.end(), outcome) != outcomes.end()) {
       reader.error(item, "`retry_on` names " + *word + " twice");
+      continue;
     }
     outcomes.push_back(outcome);
   }

@@ -5,6 +5,7 @@
 
 #include "spec/hints.hpp"
 #include "spec/job_reader.hpp"
+#include "spec/limits.hpp"
 #include "spec/reader.hpp"
 #include "spec/source.hpp"
 #include "spec/yaml_tree.hpp"
@@ -17,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
-constexpr std::size_t kMaxSpecBytes = 16U << 20U;
 constexpr std::int64_t kMaxProcs = 100'000;
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};

@@ -35,7 +35,7 @@ std::string join(const std::vector<std::string>& words) {
 }  // namespace
 
 std::string quoted(std::string_view label) {
-  return "`" + std::string(label) + "`";
+  return "`" + util::escape_for_display(label, 160) + "`";
 }
 
 std::optional<double> parse_decimal(std::string_view text) {
@@ -226,7 +226,22 @@ std::optional<core::TextTemplate> Reader::text_template(const Node& node, Label 
     template_error(node, *error);
     return std::nullopt;
   }
-  return std::get<core::TextTemplate>(std::move(parsed));
+  auto result = std::get<core::TextTemplate>(std::move(parsed));
+  if (!fits_argument(node, label, result.least_size())) return std::nullopt;
+  return result;
+}
+
+bool Reader::is_within(const Node& node, Label label, std::size_t max) {
+  if (node.items.size() <= max) return true;
+  error(node, quoted(label) + " has " + util::format_count(node.items.size()) + " entries, " + util::format_count(max) +
+                  " at most are possible");
+  return false;
+}
+
+bool Reader::fits_argument(const Node& node, Label label, std::size_t bytes) {
+  if (bytes <= core::kMaxArgument) return true;
+  error(node, quoted(label) + " " + core::too_long(bytes) + ": put it into a file");
+  return false;
 }
 
 bool Reader::is_list(const Node& node, Label label, std::string_view example) {

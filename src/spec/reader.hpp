@@ -44,6 +44,10 @@ class Reader {
   std::optional<std::string> path(const Node& node, Label label, const std::string& base);
   std::optional<core::TextTemplate> text_template(const Node& node, Label label, const std::vector<std::string>& names);
 
+  /// Whether `node` has at most `max` entries; reports it where not.
+  bool is_within(const Node& node, Label label, std::size_t max);
+  /// Whether a text of at least `bytes` can be an argument or a variable; reports it where not.
+  bool fits_argument(const Node& node, Label label, std::size_t bytes);
   /// Whether the node is a list / a map; reports it where not. `example`: how it would be right.
   bool is_list(const Node& node, Label label, std::string_view example);
   bool is_map(const Node& node, Label label, std::string_view example);

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "spec/data_files.hpp"
+#include "spec/limits.hpp"
 #include "util/fd.hpp"
 #include "util/text.hpp"
 
@@ -77,8 +78,9 @@ std::optional<SliceSource> read_items(const Node& node, Label label, Reader& rea
   core::Items items;
   bool is_good = true;
   for (std::size_t i = 0; i < node.items.size(); ++i) {
-    const auto text = reader.text(node.items[i], std::string(label) + "[" + std::to_string(i) + "]");
-    is_good = is_good && text;
+    const std::string item = std::string(label) + "[" + std::to_string(i) + "]";
+    const auto text = reader.text(node.items[i], item);
+    is_good = is_good && text && reader.fits_argument(node.items[i], item, value_size("item", *text));
     if (text) items.items.push_back(*text);
   }
   if (!is_good) return std::nullopt;
@@ -102,11 +104,16 @@ std::optional<DataFile> read_data_file(const Node& node, Label label, const Slic
   }
   const bool is_absolute = name->starts_with('/');
   const std::string path = is_absolute ? *name : context.spec_dir + "/" + *name;
-  auto text = util::read_file(path);
+  if (const std::string wrong = wrong_file(path); !wrong.empty()) {
+    reader.error(node, quoted(label) + ": " + util::escape_for_display(path) + " " + wrong);
+    return std::nullopt;
+  }
+  auto text = util::read_file(path, kMaxDataBytes);
   if (!text) {
     const int error = text.error().errno_value;
     reader.error(node, quoted(label) + ": cannot read " + util::escape_for_display(path) +
-                           (error != 0 ? ": " + util::errno_error("", error).message.substr(2) : ": too large"));
+                           (error != 0 ? ": " + util::errno_error("", error).message.substr(2)
+                                       : ": larger than " + util::format_size(kMaxDataBytes)));
     return std::nullopt;
   }
   return DataFile{is_absolute ? *name : context.shown_dir + *name, std::move(*text)};
@@ -135,6 +142,7 @@ std::string wrong_variable_name(const std::string& name, std::string_view what) 
     return shown + " cannot be a variable's name: " +
            (has_blanks ? "remove the blank beside it" : "use letters, digits and _, not beginning with a digit");
   }
+  if (name.size() > kMaxNameBytes) return shown + " is longer than " + std::to_string(kMaxNameBytes) + " bytes";
   const auto& builtin = core::builtin_variable_names();
   if (std::find(builtin.begin(), builtin.end(), name) != builtin.end()) {
     return shown + " has the name of a variable that is always there: rename it";
@@ -152,11 +160,17 @@ std::optional<SliceSource> read_table(const Node& node, const SlicesContext& con
   }
   auto& table = std::get<core::Table>(parsed);
   std::vector<DataProblem> problems;
+  if (table.columns.size() > kMaxNames) {
+    problems.push_back({1, 1,
+                        util::format_count(table.columns.size()) + " columns, " + util::format_count(kMaxNames) +
+                            " at most are possible"});
+    table.columns.clear();
+  }
   std::unordered_set<std::string> seen;
   for (const std::string& column : table.columns) {
     std::string message = wrong_variable_name(column, "column");
     if (message.empty() && !seen.insert(column).second) message = "column `" + column + "` is there twice";
-    if (!message.empty()) problems.push_back({1, 1, std::move(message)});
+    if (!message.empty() && problems.size() < kMaxDataProblems) problems.push_back({1, 1, std::move(message)});
   }
   report(*file, problems, reader);
   if (!problems.empty()) return std::nullopt;
@@ -185,6 +199,10 @@ std::optional<SliceSource> read_files(const Node& node, const SlicesContext& con
       is_good = false;
       continue;
     }
+    if (files.paths.size() + paths->size() > kMaxEntries) {
+      reader.error(*item, "`files` matches more than " + util::format_count(kMaxEntries) + " files");
+      return std::nullopt;
+    }
     for (const std::string& path : *paths) {
       if (seen.insert(path).second) files.paths.push_back(path);
     }
@@ -207,6 +225,7 @@ std::optional<SliceSource> read_axis(const Node& node, Label name, Reader& reade
 
 std::optional<core::SliceList> read_matrix(const Node& node, Reader& reader) {
   if (!reader.is_map(node, "matrix", "{seed: 0-9, model: [a, b]}")) return std::nullopt;
+  if (!reader.is_within(node, "matrix", kMaxNames)) return std::nullopt;
   std::vector<std::pair<std::string, SliceSource>> axes;
   std::vector<std::uint64_t> sizes;
   bool is_good = true;

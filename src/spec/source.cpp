@@ -74,12 +74,27 @@ Position Source::position(std::size_t offset) const {
 }
 
 void Problems::at(std::size_t offset, std::string message) {
+  if (is_full()) {
+    ++more_;
+    return;
+  }
   const Position where = source_.position(offset);
   elsewhere(source_.file(), where.line, where.column, std::move(message));
 }
 
 void Problems::elsewhere(std::string file, int line, int column, std::string message) {
-  problems_.push_back({std::move(file), line, column, std::move(message)});
+  if (is_full()) {
+    ++more_;
+  } else {
+    problems_.push_back({std::move(file), line, column, std::move(message)});
+  }
+}
+
+void Problems::add(const Problems& other, int last_line) {
+  for (const Problem& p : other.problems_) {
+    if (p.line <= last_line) elsewhere(p.file, p.line, p.column, p.message);
+  }
+  more_ += other.more_;
 }
 
 std::vector<Problem> Problems::sorted() const {
@@ -88,6 +103,7 @@ std::vector<Problem> Problems::sorted() const {
     return std::make_tuple(p.file != source_.file(), std::string_view(p.file), p.line, p.column);
   };
   std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  if (more_ > 0) sorted.push_back({source_.file(), 0, 0, "and " + util::format_count(more_) + " more mistakes"});
   return sorted;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "spec/limits.hpp"
 #include "spec/loader.hpp"
 
 namespace runner::spec {
@@ -41,12 +42,17 @@ class Problems {
   void elsewhere(std::string file, int line, int column, std::string message);
   [[nodiscard]] bool empty() const { return problems_.empty(); }
   [[nodiscard]] std::size_t count() const { return problems_.size(); }
-  /// In order of position, those of the spec before those of other files.
+  /// Whether further problems are only counted.
+  [[nodiscard]] bool is_full() const { return problems_.size() >= kMaxProblems; }
+  /// Takes over those of `other` up to `last_line`.
+  void add(const Problems& other, int last_line);
+  /// In order of position, those of the spec before those of other files; at the end how many more there were.
   [[nodiscard]] std::vector<Problem> sorted() const;
 
  private:
   const Source& source_;
   std::vector<Problem> problems_;
+  std::size_t more_ = 0;
 };
 
 /// What no spec may contain, whatever YAML says: NUL and other control characters, invalid UTF-8, a carriage return

@@ -9,16 +9,21 @@
 #include <unordered_map>
 #include <utility>
 
+#include "spec/limits.hpp"
 #include "spec/syntax_error.hpp"
 #include "util/text.hpp"
 
 namespace runner::spec {
 namespace {
 
-constexpr std::size_t kMaxDepth = 32;
+constexpr std::size_t kMaxShown = 60;
 
 /// Thrown by the handler to end parsing early, when what there is to say has been said.
 struct Stop {};
+
+std::string shown(std::string_view text) {
+  return "`" + util::escape_for_display(text, kMaxShown) + "`";
+}
 
 std::size_t offset_of(const YAML::Mark& mark) {
   return static_cast<std::size_t>(mark.pos);
@@ -131,12 +136,18 @@ class Builder final : public YAML::EventHandler {
     } else if (anchor != YAML::NullAnchor) {
       refuse(node, "anchors (`&name`) are not supported: leave it out (a text that begins with `&` in quotes)");
     }
-    const auto tab = tab_in_indentation(source_, node.offset);
-    if (tab && source_.text().find_first_not_of(" \t", *tab) == node.offset && tab != reported_tab_) {
-      problems_.at(*tab, "tab in the indentation: YAML wants blanks");
-      reported_tab_ = tab;
-    }
+    check_indentation(node.offset);
     return node;
+  }
+
+  /// Of each line once, as its first node is made.
+  void check_indentation(std::size_t offset) {
+    const std::size_t line = source_.line_start(offset);
+    if (std::exchange(checked_line_, line) == line) return;
+    const auto tab = tab_in_indentation(source_, offset);
+    if (tab && source_.text().find_first_not_of(" \t", *tab) == offset) {
+      problems_.at(*tab, "tab in the indentation: YAML wants blanks");
+    }
   }
 
   void refuse(Node& node, std::string message) {
@@ -150,7 +161,8 @@ class Builder final : public YAML::EventHandler {
     const std::string_view text = source_.text();
     const std::size_t end = text.find_first_not_of(" \t", key.offset + key.value.size());
     if (end != std::string_view::npos && text[end] == ':') return;
-    refuse(value, "`" + key.value + "` has no colon behind it: a key is written `" + key.value + ": value`");
+    refuse(value, shown(key.value) + " has no colon behind it: a key is written `" +
+                      util::escape_for_display(key.value, kMaxShown) + ": value`");
   }
 
   [[nodiscard]] bool is_value_expected() const {
@@ -196,8 +208,9 @@ class Builder final : public YAML::EventHandler {
     }
     const auto [first, is_new] = seen.emplace(key.value, key.offset);
     if (is_new) return std::nullopt;
+    if (problems_.is_full()) return "";  // only counted
     const Position where = source_.position(first->second);
-    return "`" + key.value + "` is here for the second time: the first is at " + std::to_string(where.line) + ":" +
+    return shown(key.value) + " is here for the second time: the first is at " + std::to_string(where.line) + ":" +
            std::to_string(where.column);
   }
 
@@ -229,7 +242,7 @@ class Builder final : public YAML::EventHandler {
   std::vector<Node> open_;  ///< the lists and maps around the current place, outermost first
   std::optional<Node> root_;
   std::optional<std::size_t> closed_value_;
-  std::optional<std::size_t> reported_tab_;
+  std::optional<std::size_t> checked_line_;  ///< where it starts
 };
 
 }  // namespace
@@ -255,9 +268,7 @@ std::optional<Node> parse_yaml(const Source& source, Problems& problems) {
     last_line = source.position(error.offset).line - 1;  // from that line on the parser saw what nobody wrote
   } catch (const Stop&) {                                // reported; what came before is still worth checking
   }
-  for (Problem& p : found.sorted()) {
-    if (p.line <= last_line) problems.elsewhere(std::move(p.file), p.line, p.column, std::move(p.message));
-  }
+  problems.add(found, last_line);
   if (last_line != std::numeric_limits<int>::max()) return std::nullopt;
 
   auto root = builder.take_root();

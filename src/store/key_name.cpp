@@ -20,6 +20,27 @@ bool is_plain_at(char c, std::size_t position) {
   return is_plain(c) && !(position == 0 && (c == '.' || c == '-'));
 }
 
+bool is_capital(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+
+/// Which letters are capitals, a bit for each, as hex digits without the zeros at the end; "" for none. Some file
+/// systems take "Run" and "run" for one name.
+std::string capitals_of(std::string_view key) {
+  std::string digits;
+  unsigned bits = 0;
+  unsigned letters = 0;
+  const auto add_bit = [&](unsigned bit) {
+    bits = bits << 1U | bit;
+    if (++letters % 4 == 0) digits += kHexDigits[bits & 0xFU];
+  };
+  for (const char c : key) {
+    if (is_capital(c) || (c >= 'a' && c <= 'z')) add_bit(is_capital(c) ? 1 : 0);
+  }
+  while (letters % 4 != 0) add_bit(0);
+  return digits.substr(0, digits.find_last_not_of('0') + 1);
+}
+
 void append_escaped(std::string& out, char c) {
   const auto byte = static_cast<unsigned char>(c);
   out += '%';
@@ -45,8 +66,9 @@ std::string hex(std::uint64_t value) {
 
 }  // namespace
 
-std::string encode_key(std::string_view key) {
+std::string encode_key(std::string_view key, std::uint64_t index) {
   if (key.empty()) return "%";
+  const std::string cut_end = "~" + hex(hash_of(key)) + "~" + std::to_string(index);
   std::string name;
   std::size_t cut = 0;  // the most that may stay if the name turns out too long: never half of an escape
   for (std::size_t i = 0; i < key.size() && name.size() <= kLongestName; ++i) {
@@ -55,36 +77,39 @@ std::string encode_key(std::string_view key) {
     } else {
       append_escaped(name, key[i]);
     }
-    if (name.size() <= kLongestName - 1 - kHashDigits) cut = name.size();
+    if (name.size() <= kLongestName - cut_end.size()) cut = name.size();
+  }
+  if (name.size() <= kLongestName) {
+    if (const std::string capitals = capitals_of(key); !capitals.empty()) name += "~" + capitals;
   }
   if (name.size() <= kLongestName) return name;
-  return name.substr(0, cut) + "~" + hex(hash_of(key));
+  return name.substr(0, cut) + cut_end;
 }
 
 std::optional<std::string> decode_key(std::string_view name) {
   if (name == "%") return "";
+  const std::string_view text = name.substr(0, name.find('~'));
   std::string key;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    if (name[i] != '%') {
-      if (!is_plain_at(name[i], i)) return std::nullopt;
-      key += name[i];
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      key += text[i];
       continue;
     }
-    if (i + 2 >= name.size()) return std::nullopt;
-    const std::size_t high = kHexDigits.find(name[i + 1]);
-    const std::size_t low = kHexDigits.find(name[i + 2]);
+    if (i + 2 >= text.size()) return std::nullopt;
+    const std::size_t high = kHexDigits.find(text[i + 1]);
+    const std::size_t low = kHexDigits.find(text[i + 2]);
     if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
     key += static_cast<char>(high * 16 + low);
     i += 2;
   }
-  if (name.empty()) return std::nullopt;
+  if (key.empty() || encode_key(key, 0) != name) return std::nullopt;
   return key;
 }
 
 std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt) {
   std::string shard = std::to_string(index / 1000);
   if (shard.size() < 4) shard.insert(0, 4 - shard.size(), '0');
-  return "slices/" + shard + "/" + encode_key(key) + "." + std::to_string(attempt) + ".log";
+  return "slices/" + shard + "/" + encode_key(key, index) + "." + std::to_string(attempt) + ".log";
 }
 
 }  // namespace runner::store

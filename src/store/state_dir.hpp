@@ -85,11 +85,12 @@ class StateDir {
 /// by encode_key().
 std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt);
 
-/// A slice's key as (the start of) a file name, at most 200 bytes, different for different keys: bytes outside
-/// [A-Za-z0-9._,=+@-], and a '.' or '-' that comes first, are percent-encoded; what is longer is cut and ends in '~'
-/// and a hash of the whole key. No key at all is "%".
-std::string encode_key(std::string_view key);
-/// The key again; nullopt for what encode_key() does not make, and for a cut name.
+/// A slice's key as (the start of) a file name, at most 200 bytes, different for different slices, also where the file
+/// system does not tell capitals from small letters: bytes outside [A-Za-z0-9._,=+@-], and a '.' or '-' that comes
+/// first, are percent-encoded; behind a key with capitals stands '~' and which letters they are; what is longer is cut
+/// and ends in '~', a hash of the whole key, '~' and the index. No key at all is "%".
+std::string encode_key(std::string_view key, std::uint64_t index);
+/// The key again; nullopt for what encode_key() does not make, and for a cut name (the record has its key).
 std::optional<std::string> decode_key(std::string_view name);
 
 /// A new run id: local time and four random letters, "20261121-164328-k3xa"; sorts by time.

@@ -33,8 +33,12 @@ bool asks_for_number(std::string_view spec) {
   return spec.find_first_of("+-#. ") != std::string_view::npos || spec.starts_with('0');
 }
 
+std::string shown_format(std::string_view spec) {
+  return "format \":" + escape_for_display(spec, 60) + "\"";
+}
+
 Result<void> check_spec(std::string_view spec) {
-  const std::string shown = "format \":" + std::string(spec) + "\"";
+  const std::string shown = shown_format(spec);
   if (spec.find_first_of("{}") != std::string_view::npos) return Error{shown + ": braces cannot stand in a format"};
   const char type = presentation_type(spec);
   if (type == 'c' || type == 'p' || spec.ends_with('L')) {
@@ -54,13 +58,13 @@ Result<std::string> format_by_spec(const Value& value, std::string_view spec) {
   try {
     return fmt::vformat("{:" + std::string(spec) + "}", fmt::make_format_args(value));
   } catch (const fmt::format_error& error) {
-    return Error{"format \":" + std::string(spec) + "\": " + error.what()};
+    return Error{shown_format(spec) + ": " + error.what()};
   }
 }
 
 Error does_not_fit(std::string_view value, std::string_view kind, std::string_view spec) {
-  return Error{"\"" + escape_for_display(value, 60) + "\" is not " + std::string(kind) +
-               ", which format \":" + std::string(spec) + "\" needs"};
+  return Error{"\"" + escape_for_display(value, 60) + "\" is not " + std::string(kind) + ", which " +
+               shown_format(spec) + " needs"};
 }
 
 }  // namespace

@@ -113,6 +113,8 @@ std::optional<std::string> closest(std::string_view word, const std::vector<std:
   const std::string* best = nullptr;
   std::size_t limit = std::min(max_distance, word.size() - 1);
   for (const std::string& candidate : candidates) {
+    const std::size_t shorter = std::min(word.size(), candidate.size());
+    if (std::max(word.size(), candidate.size()) - shorter > limit) continue;  // an edit changes it by one at most
     const std::size_t distance = edit_distance(word, candidate);
     if (distance > limit) continue;
     best = &candidate;

@@ -46,7 +46,8 @@ def read_marks(path):
     """What the slices themselves wrote, in the order of writing."""
     if not path.exists():
         return []
-    fields = (line.split() for line in path.read_text().splitlines())
+    written = path.read_text().rpartition("\n")[0]  # a line that is being written may be seen in part
+    fields = (line.split() for line in written.splitlines())
     return [Mark(what, int(key), int(attempt), int(pid)) for what, key, attempt, pid in fields]
 
 

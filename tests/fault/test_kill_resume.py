@@ -283,7 +283,7 @@ class KillResume(FaultTest):
                 rounds += 1
                 shutil.rmtree(one.dir)
         except BaseException:
-            print(f"\nRUNNER_SEED={SEED}, round {rounds}; runner said last:\n{one.last_words()}", flush=True)
+            print(f"\nRUNNER_SEED={SEED}, round {rounds}, {KILLS - left} kills before it; runner said last:\n{one.last_words()}", flush=True)
             raise
         aims = ", ".join(f"{n} {aim}" for aim, n in sorted(self.hits.items()))
         print(f"\n{KILLS - left} kills in {rounds} runs of {SLICES} slices, RUNNER_SEED={SEED}: {aims}; "

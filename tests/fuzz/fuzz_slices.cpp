@@ -14,6 +14,11 @@
 namespace runner::fuzz {
 namespace {
 
+void check_message(const std::string& message) {
+  require(!message.empty() && message.size() < 4096, "a message is there, and short");
+  require(util::escape_for_display(message, SIZE_MAX) == message, "a message can be shown");
+}
+
 std::optional<core::SliceSource> source_of(std::string_view text) {
   if (text.starts_with('[') || text.find('|') != std::string_view::npos) {
     core::Items items;
@@ -29,7 +34,10 @@ std::optional<core::SliceSource> source_of(std::string_view text) {
     return core::Blocks{static_cast<std::uint64_t>(*rows), static_cast<std::uint64_t>(*block)};
   }
   const auto ranges = core::parse_ranges(text);
-  if (!ranges) return std::nullopt;
+  if (!ranges) {
+    check_message(ranges.error().message);
+    return std::nullopt;
+  }
   for (const core::IntRange& range : *ranges) {
     require(core::parse_range(core::to_string(range)).ok(), "a range is read as it is written");
   }
@@ -77,10 +85,7 @@ void check_keys(const core::SliceList& slices) {
 void check_selection(const core::SliceList& slices, std::string_view text) {
   const auto selected = slices.select(text);
   if (!selected) {
-    require(!selected.error().message.empty(), "an error says what is wrong");
-    require(util::escape_for_display(selected.error().message, SIZE_MAX) == selected.error().message,
-            "a message can be shown");
-    require(selected.error().message.size() < 4096, "a message is short");
+    check_message(selected.error().message);
     return;
   }
   require(!selected->empty(), "a selection selects something");
