@@ -244,7 +244,7 @@ int run(const RunCommand& command) {
     if (command.slices || session.completed) return kSucceeded;
   }
   const int code = run_session(command, spec, std::move(session), start);
-  end_leftovers(guard);
+  end_leftovers(command, guard);
   return code;
 }
 

@@ -37,6 +37,10 @@ std::string list(const std::vector<T>& items, Describe&& describe_one, std::size
   return text;
 }
 
+void tell_unkillable(const proc::Aftermath& aftermath) {
+  if (!aftermath.unkillable.empty()) complain("SIGKILL has had no effect on " + list(aftermath.unkillable, describe));
+}
+
 /// The guard's last words. Over the progress line, if there is one.
 void tell_aftermath(const proc::Aftermath& aftermath, const RunCommand& command) {
   if (aftermath.engine_signal != 0) {
@@ -44,11 +48,8 @@ void tell_aftermath(const proc::Aftermath& aftermath, const RunCommand& command)
     complain("the engine (pid " + std::to_string(aftermath.engine) + ") was ended by " +
              core::signal_name(aftermath.engine_signal) + "; " + count_of(aftermath.ended.size(), "process") +
              " of its slices killed; to finish the run: " + resume_command(command.common, command.common.spec_path));
-  } else if (!aftermath.ended.empty() && command.common.verbosity >= 0) {
-    complain(count_of(aftermath.ended.size(), "process") +
-             " that slices had left behind killed: " + list(aftermath.ended, describe));
   }
-  if (!aftermath.unkillable.empty()) complain("SIGKILL has had no effect on " + list(aftermath.unkillable, describe));
+  tell_unkillable(aftermath);
 }
 
 /// Only runs of this boot can have left something alive. Also one that has ended: what its slices left behind is killed
@@ -118,8 +119,14 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
   return std::nullopt;
 }
 
-void end_leftovers(pid_t guard) {
-  if (guard != 0 && proc::is_orphan(guard)) (void)proc::end_descendants(10s);
+void end_leftovers(const RunCommand& command, pid_t guard) {
+  if (guard == 0) return;  // then orphans are not ours, and not known
+  const proc::Aftermath leftovers = proc::end_descendants(10s);
+  if (!leftovers.ended.empty() && command.common.verbosity >= 0) {
+    complain(count_of(leftovers.ended.size(), "process") +
+             " that slices had left behind killed: " + list(leftovers.ended, describe));
+  }
+  tell_unkillable(leftovers);
 }
 
 }  // namespace runner::app
