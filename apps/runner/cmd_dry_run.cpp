@@ -1,4 +1,6 @@
 // runner SPEC -n: the exact command of every slice that would run, one a line, on stdout.
+#include <unistd.h>
+
 #include "commands.hpp"
 #include "common.hpp"
 #include "core/template.hpp"
@@ -13,6 +15,7 @@ namespace {
 /// Prints the commands of `slices`; false when one cannot be made (said) or stdout refuses.
 bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core::JobPlan& plan,
                     const std::string& run_id, bool& all_expand) {
+  const bool to_terminal = ::isatty(STDOUT_FILENO) == 1;
   for (const auto& [first, last] : plan.todo.intervals()) {
     for (std::uint64_t slice = first; slice <= last; ++slice) {
       const auto attempted = plan.attempted.find(slice);
@@ -22,7 +25,7 @@ bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core
       if (!expanded) {
         complain("slice " + util::escape_for_display(job.slices.key(slice)) + ": " + expanded.error().message);
         all_expand = false;
-      } else if (!print(core::to_shell_line(expanded->command) + "\n")) {
+      } else if (!print(core::to_shell_line(expanded->command, to_terminal) + "\n")) {
         return false;
       }
     }

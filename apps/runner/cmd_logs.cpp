@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "common.hpp"
 #include "exit_codes.hpp"
+#include "util/private_file.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
@@ -59,13 +60,24 @@ std::string log_of(const core::AttemptRecord& record) {
   return record.ending ? record.ending->log : record.log;
 }
 
+/// stdout for a slice's bytes: as they are, or safe to see where it is a terminal. False when stdout refuses.
+class Output {
+ public:
+  bool write(std::string_view piece) { return escaped_ ? print(escape_(piece)) : print(piece); }
+  bool finish() { return print(escape_.finish()) && flush_stdout(); }
+
+ private:
+  bool escaped_ = ::isatty(STDOUT_FILENO) == 1;
+  util::StreamEscaper escape_;
+};
+
 /// Prints what there is from the descriptor's position on; false when stdout refuses.
-bool copy_rest(int fd) {
+bool copy_rest(int fd, Output& output) {
   std::array<char, 1U << 16U> buffer{};
   while (true) {
     const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n <= 0) return flush_stdout();
-    if (!print({buffer.data(), static_cast<std::size_t>(n)})) return false;
+    if (n <= 0) return output.finish();
+    if (!output.write({buffer.data(), static_cast<std::size_t>(n)})) return false;
   }
 }
 
@@ -75,7 +87,7 @@ std::string attempt_text(const core::AttemptRecord& record) {
 
 /// Follows a running attempt until it has ended. Its slot's file may go to another slice when this one ends without
 /// having written anything, so what was read is shown only when, a moment later, the attempt is known to own it.
-int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, const util::Fd& log) {
+int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, const util::Fd& log, Output& output) {
   while (true) {
     std::string fresh;
     std::array<char, 1U << 16U> buffer{};
@@ -88,8 +100,8 @@ int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, 
     if (!now) return kRecordFailed;
     const bool crashed = !now->ending && !run.state_dir.owner();
     if (now->ending && now->ending->log.empty()) return kSucceeded;
-    if (!print(fresh) || !flush_stdout()) return kRecordFailed;
-    if (now->ending || crashed) return copy_rest(log.get()) ? kSucceeded : kRecordFailed;
+    if (!output.write(fresh) || !flush_stdout()) return kRecordFailed;
+    if (now->ending || crashed) return copy_rest(log.get(), output) ? kSucceeded : kRecordFailed;
   }
 }
 
@@ -122,14 +134,15 @@ int logs(const LogsCommand& command) {
     }
     return kSucceeded;
   }
-  const std::string path = run->state_dir.run_dir(run->stored.info.id) + "/" + log;
-  auto file = util::open_file(path, O_RDONLY | O_NOFOLLOW);
+  auto file = util::open_directory(run->state_dir.path());
+  if (file) file = util::open_beneath(*file, "runs/" + run->stored.info.id + "/" + log, O_RDONLY | O_NONBLOCK);
   if (!file) {
     complain("the log of " + attempt_text(*record) + " is gone: " + file.error().message);
     return kRecordFailed;
   }
-  if (command.follow && !record->ending && run->live) return follow(*run, *slice, *record, *file);
-  return copy_rest(file->get()) ? kSucceeded : kRecordFailed;
+  Output output;
+  if (command.follow && !record->ending && run->live) return follow(*run, *slice, *record, *file, output);
+  return copy_rest(file->get(), output) ? kSucceeded : kRecordFailed;
 }
 
 }  // namespace runner::app

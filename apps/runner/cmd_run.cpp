@@ -70,7 +70,9 @@ class Face {
                                         {.out = &out_,
                                          .err = &err(io),
                                          .spool_dir = session.state_dir.run_dir(session.run.id),
-                                         .notice = [this](const std::string& message) { notice_(message); }});
+                                         .notice = [this](const std::string& message) { notice_(message); },
+                                         .escape_out = ::isatty(STDOUT_FILENO) == 1,
+                                         .escape_err = ::isatty(STDERR_FILENO) == 1});
     assert(printer);  // both names are known
     printer_ = std::move(*printer);
   }
@@ -199,7 +201,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   writer->reset();
   if (!result.record_failed.empty()) {
     face.say(
-        "runner: the record could not be kept: " + result.record_failed +
+        "runner: the record could not be kept: " + util::escape_lines(result.record_failed) +
         "\nrunner: slices that ended since then are not in the record and will run again; when it is there and can be "
         "written: " +
         resume_command(command.common, spec.path) + "\n");

@@ -6,6 +6,7 @@
 #include "core/template.hpp"
 #include "exit_codes.hpp"
 #include "report/format.hpp"
+#include "util/text.hpp"
 
 namespace runner::app {
 
@@ -67,8 +68,11 @@ int status(const StatusCommand& command) {
     return run->reader->ended_attempts(run->stored.info.id, visit);
   };
   source.command = [&](const core::AttemptRecord& record) { return command_of(*run, record); };
+  // The table sees to itself: it may be coloured.
+  const bool escape = ::isatty(STDOUT_FILENO) == 1 && command.format != "table";
   bool written = true;
-  auto shown = format->write(source, [&](std::string_view text) { written = written && print(text); });
+  auto shown = format->write(
+      source, [&](std::string_view text) { written = written && print(escape ? util::escape_lines(text) : text); });
   if (!shown) {
     complain(shown.error().message);
     return kRecordFailed;

@@ -173,13 +173,17 @@ std::size_t CommandTemplate::least_size() const {
   return longest;
 }
 
-std::string to_shell_line(const ExpandedCommand& command) {
+std::string to_shell_line(const ExpandedCommand& command, bool for_terminal) {
   std::string line;
   for (const std::string& word : command.argv) {
     // As a first word alone it would be the shell's builtin, which need not do what the program does.
     if (line.empty() && is_shell_builtin(word)) line = "env";
     if (!line.empty()) line += ' ';
-    append_shell_word(line, word);
+    if (for_terminal && util::escape_lines(word) != word) {
+      line += util::shell_quote_for_display(word);
+    } else {
+      append_shell_word(line, word);
+    }
   }
   return line;
 }

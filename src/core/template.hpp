@@ -86,6 +86,6 @@ class CommandTemplate {
 };
 
 /// `argv` as a line that can be pasted into a shell.
-std::string to_shell_line(const ExpandedCommand& command);
+std::string to_shell_line(const ExpandedCommand& command, bool for_terminal = false);
 
 }  // namespace runner::core

@@ -34,7 +34,7 @@ std::string short_selection(const ReportContext& context, std::uint32_t job, con
 
 std::string resume_command(const ReportContext& context, const core::RunInfo& info) {
   if (!context.resume_command.empty()) return context.resume_command;
-  return "runner " + util::shell_quote(info.spec_path) + " --resume";
+  return "runner " + util::shell_quote_for_display(info.spec_path) + " --resume";
 }
 
 std::string log_path(const ReportContext& context, const std::string& log) {

@@ -10,14 +10,6 @@ namespace runner::report {
 
 namespace {
 
-/// Length of the valid UTF-8 character that `text` begins with; 0 when it begins with none.
-std::size_t character_length(std::string_view text) {
-  for (std::size_t n = 1; n <= 4 && n <= text.size(); ++n) {
-    if (util::is_valid_utf8(text.substr(0, n))) return n;
-  }
-  return 0;
-}
-
 void append_escaped(std::string& out, char c) {
   switch (c) {
     case '"':
@@ -123,11 +115,14 @@ void JsonWriter::new_line() {
 void JsonWriter::quoted(std::string_view text) {
   out_ += '"';
   while (!text.empty()) {
-    const std::size_t n = character_length(text);
+    const util::CodePoint c = util::decode_utf8(text);
+    const std::size_t n = c.length;
     if (n == 0) {
       out_ += "\\ufffd";
     } else if (n == 1) {
       append_escaped(out_, text.front());
+    } else if (util::is_deceptive(c.value)) {  // all below U+10000
+      out_ += fmt::format("\\u{:04x}", static_cast<unsigned>(c.value));
     } else {
       out_ += text.substr(0, n);
     }

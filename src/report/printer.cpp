@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "report/print_escaped.hpp"
 #include "report/print_group.hpp"
 #include "report/print_line.hpp"
 #include "util/text.hpp"
@@ -27,7 +28,13 @@ constexpr std::array kPrinters = {Entry{"group", make<GroupPrinter>}, Entry{"lin
 util::Result<std::unique_ptr<Printer>> make_printer(std::string_view name, PrinterSetup setup) {
   std::string names;
   for (const Entry& entry : kPrinters) {
-    if (entry.name == name) return entry.make(std::move(setup));
+    if (entry.name == name) {
+      const bool escape_out = setup.escape_out;
+      const bool escape_err = setup.escape_err;
+      auto printer = entry.make(std::move(setup));
+      if (!escape_out && !escape_err) return printer;
+      return std::unique_ptr<Printer>(std::make_unique<EscapedPrinter>(std::move(printer), escape_out, escape_err));
+    }
     names += (names.empty() ? "" : ", ") + std::string(entry.name);
   }
   return util::Error{"cannot print '" + util::escape_for_display(name) + "'; there are: " + names};

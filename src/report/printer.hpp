@@ -24,6 +24,8 @@ struct PrinterSetup {
   OutputPump* err = nullptr;
   std::string spool_dir;                           ///< for output that has to wait; files there have no name
   std::function<void(const std::string&)> notice;  ///< output that could not be kept (disk full): it is in its log
+  bool escape_out = false;                         ///< `out` writes to a terminal
+  bool escape_err = false;                         ///< `err` does
 };
 
 /// The error lists the names there are.

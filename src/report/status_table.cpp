@@ -44,7 +44,7 @@ std::string state_text(const core::RunInfo& info, util::WallTime now, const Styl
 
 std::string head_text(const StatusSource& source, const Style& style) {
   const core::RunInfo& info = source.view.info;
-  std::string out = "run     " + info.id + ", started " + util::format_local(info.started_at);
+  std::string out = "run     " + util::escape_for_display(info.id) + ", started " + util::format_local(info.started_at);
   if (info.resumes > 0) out += ", resumed " + count_of(info.resumes, "time", "times");
   out += "\nspec    " + util::escape_for_display(info.spec_path, 4096);
   out += "\nstate   " + state_text(info, source.now, style) + "\n";

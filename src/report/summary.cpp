@@ -47,7 +47,7 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
     out += "\n" + failure_text(view.jobs[j], j, context, style);
   }
   if (all_succeeded(view)) return out;
-  if (!context.run_dir.empty()) out += "logs: " + util::shell_quote(context.run_dir + "/slices") + "\n";
+  if (!context.run_dir.empty()) out += "logs: " + util::shell_quote_for_display(context.run_dir + "/slices") + "\n";
   return out + "to run what is left: " + resume_command(context, view.info) + "\n";
 }
 

@@ -223,7 +223,8 @@ Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id,
   const std::string typed = job.slices.format_selection(foreign);
   return refuse("--slices: " + foreign_text + (foreign.count() == 1 ? " is" : " are") + " not of run " + run_id +
                 ", which was begun with --slices " + job.slices.format_selection(selection, kShown) +
-                "; in a run of their own: runner " + request.spec_args + " --slices " + util::shell_quote(typed));
+                "; in a run of their own: runner " + request.spec_args + " --slices " +
+                util::shell_quote_for_display(typed));
 }
 
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,

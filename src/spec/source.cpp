@@ -50,7 +50,7 @@ std::string control_message(char c) {
 std::string to_string(const Problem& problem) {
   std::string text = util::escape_for_display(problem.file, 4096);
   if (problem.line > 0) text += ":" + std::to_string(problem.line) + ":" + std::to_string(problem.column);
-  return text + ": " + problem.message;
+  return text + ": " + util::escape_for_display(problem.message, 10'000);
 }
 
 Source::Source(std::string file, std::string_view text)

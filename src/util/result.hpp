@@ -16,7 +16,7 @@ struct Error {
   int errno_value = 0;  ///< the errno behind it, 0 if none
 };
 
-/// "<what>: <strerror(errno_value)>"
+/// "<what>: <strerror(errno_value)>"; foreign bytes in `what` are escaped.
 Error errno_error(std::string_view what, int errno_value);
 
 template <class T>

@@ -17,65 +17,6 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-/// The code point that starts `text` and its length in bytes; length 0 where there is no valid one.
-struct CodePoint {
-  char32_t value = 0;
-  std::size_t length = 0;
-};
-
-CodePoint decode_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  std::size_t length = 0;
-  if (lead >= 0xC2 && lead <= 0xDF) length = 2;
-  if (lead >= 0xE0 && lead <= 0xEF) length = 3;
-  if (lead >= 0xF0 && lead <= 0xF4) length = 4;
-  if (length == 0 || text.size() < length) return {};
-  char32_t value = lead & (0xFFU >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80) return {};
-    value = (value << 6U) | (byte(i) & 0x3FU);
-  }
-  constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-  const bool is_surrogate = value >= 0xD800 && value <= 0xDFFF;
-  if (value < kSmallest[length] || is_surrogate || value > 0x10FFFF) return {};
-  return {value, length};
-}
-
-/// Characters that reorder, break or hide what is displayed: bidirectional controls (Unicode TR 9), the line and
-/// paragraph separators, the byte order mark.
-bool is_deceptive(char32_t c) {
-  return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) ||
-         c == 0xFEFF;
-}
-
-void append_hex(std::string& out, std::uint32_t value, unsigned digits) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (unsigned i = digits; i-- > 0;) out += kDigits[(value >> (4 * i)) & 0xFU];
-}
-
-/// How one character (valid, or a single stray byte) is displayed.
-std::string escape_one(std::string_view bytes, CodePoint c) {
-  if (c.value == '\n' && c.length == 1) return "\\n";
-  if (c.value == '\t' && c.length == 1) return "\\t";
-  if (c.value == '\r' && c.length == 1) return "\\r";
-  const bool is_control = c.value < 0x20 || (c.value >= 0x7F && c.value <= 0x9F);
-  std::string out;
-  if (c.length == 0 || is_control) {
-    for (const char byte : bytes) {
-      out += "\\x";
-      append_hex(out, static_cast<unsigned char>(byte), 2);
-    }
-  } else if (is_deceptive(c.value)) {
-    out = "\\u";
-    append_hex(out, c.value, 4);
-  } else {
-    out = bytes;
-  }
-  return out;
-}
-
 /// Takes a run of digits from the front of `text`, and returns it without leading zeros.
 std::string_view take_number(std::string_view& text) {
   std::size_t n = 0;
@@ -123,15 +64,6 @@ std::optional<std::string> closest(std::string_view word, const std::vector<std:
   }
   if (best == nullptr) return std::nullopt;
   return *best;
-}
-
-bool is_valid_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = decode_utf8(text).length;
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 bool is_identifier(std::string_view text) {
@@ -187,19 +119,6 @@ bool natural_less(std::string_view a, std::string_view b) {
   }
   if (x.empty() != y.empty()) return x.empty();
   return a < b;
-}
-
-std::string escape_for_display(std::string_view text, std::size_t max_bytes) {
-  std::string out;
-  while (!text.empty()) {
-    const CodePoint c = decode_utf8(text);
-    const std::string_view bytes = text.substr(0, std::max<std::size_t>(c.length, 1));
-    const std::string shown = escape_one(bytes, c);
-    if (out.size() + shown.size() > max_bytes) return out + "...";
-    out += shown;
-    text.remove_prefix(bytes.size());
-  }
-  return out;
 }
 
 std::string shell_quote(std::string_view word) {

@@ -1,5 +1,5 @@
-// Small text functions that several modules need: distances for "did you mean", safe display of foreign bytes,
-// shell quoting for commands we print, and (through util/units.hpp) the units people write. Pure; no locale.
+// Small text functions that several modules need: distances for "did you mean", shell quoting for commands we print,
+// and (through util/display.hpp and util/units.hpp) safe display and the units people write. Pure; no locale.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "util/display.hpp"  // IWYU pragma: export
 #include "util/result.hpp"
 #include "util/units.hpp"  // IWYU pragma: export
 
@@ -20,8 +21,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 std::optional<std::string> closest(std::string_view word, const std::vector<std::string>& candidates,
                                    std::size_t max_distance = 2);
 
-/// As RFC 3629 has it: no overlong forms, no surrogates, nothing beyond U+10FFFF.
-bool is_valid_utf8(std::string_view text);
 /// An identifier: [A-Za-z_][A-Za-z0-9_]*
 bool is_identifier(std::string_view text);
 /// Without the ASCII white space at both ends.
@@ -36,11 +35,6 @@ std::optional<std::int64_t> parse_int(std::string_view text);
 
 /// Numbers inside the text compare by value: "a2" before "a10". Total order; ties break bytewise.
 bool natural_less(std::string_view a, std::string_view b);
-
-/// For terminals and reports: control characters (U+0080..U+009F too) and bytes that are no UTF-8 become \xNN, newline
-/// \n, tab \t, return \r; what reorders or hides text (bidirectional marks, line separators, the byte order mark)
-/// becomes \uNNNN; other UTF-8 stays, and so does a backslash. At most `max_bytes` of output, then "...".
-std::string escape_for_display(std::string_view text, std::size_t max_bytes = 400);
 
 /// One shell argument: as it is where no quoting is needed, else in single quotes.
 std::string shell_quote(std::string_view word);
