@@ -269,23 +269,32 @@ TEST_CASE("an unknown format is an error that lists those there are") {
 
 TEST_CASE("the last line of a log") {
   const TempDir dir;
-  CHECK(report::last_line(dir.file("a", "one\ntwo\n")) == "two");
-  CHECK(report::last_line(dir.file("b", "one\ntwo")) == "two");
-  CHECK(report::last_line(dir.file("c", "one\n\n  \r\n")) == "one");
-  CHECK(report::last_line(dir.file("d", "10%\r50%\r100%\r\n")) == "100%");
-  CHECK(report::last_line(dir.file("e", "")).empty());
-  CHECK(report::last_line(dir.file("f", "\n\n")).empty());
-  CHECK(report::last_line(dir.path() + "/missing").empty());
-  CHECK(report::last_line(dir.path()).empty());
-  CHECK(report::last_line(dir.file("g", std::string(1'000'000, 'x') + "\nend\n")) == "end");
-  CHECK(report::last_line(dir.file("h", std::string(1'000'000, 'x'))).size() == 16 * 1024);
+  const auto last_line_of = [&](const std::string& text) {
+    dir.file("log", text);
+    return report::last_line(dir.path(), "log");
+  };
+  CHECK(last_line_of("one\ntwo\n") == "two");
+  CHECK(last_line_of("one\ntwo") == "two");
+  CHECK(last_line_of("one\n\n  \r\n") == "one");
+  CHECK(last_line_of("10%\r50%\r100%\r\n") == "100%");
+  CHECK(last_line_of("").empty());
+  CHECK(last_line_of("\n\n").empty());
+  CHECK(last_line_of(std::string(1'000'000, 'x') + "\nend\n") == "end");
+  CHECK(last_line_of(std::string(1'000'000, 'x')).size() == 16 * 1024);
+  CHECK(report::last_line(dir.path(), "missing").empty());
+  CHECK(report::last_line(dir.path(), ".").empty());
 }
 
-TEST_CASE("a log that was replaced by a link or a pipe is not followed") {
+TEST_CASE("a log that was replaced by a link or a pipe, or is named outside of its directory, is not followed") {
   const TempDir dir;
   dir.file("target", "secret\n");
-  std::filesystem::create_symlink(dir.path() + "/target", dir.path() + "/link");
-  REQUIRE(std::system(("mkfifo " + util::shell_quote(dir.path() + "/pipe")).c_str()) == 0);
-  CHECK(report::last_line(dir.path() + "/link").empty());
-  CHECK(report::last_line(dir.path() + "/pipe").empty());
+  dir.file("run/log", "mine\n");
+  std::filesystem::create_symlink(dir.path() + "/target", dir.path() + "/run/link");
+  std::filesystem::create_symlink(dir.path(), dir.path() + "/run/slices");
+  REQUIRE(std::system(("mkfifo " + util::shell_quote(dir.path() + "/run/pipe")).c_str()) == 0);
+  CHECK(report::last_line(dir.path() + "/run", "log") == "mine");
+  for (const char* name : {"link", "pipe", "../target", "slices/target"}) {
+    CHECK_MESSAGE(report::last_line(dir.path() + "/run", name).empty(), name);
+  }
+  CHECK(report::last_line(dir.path() + "/run", dir.path() + "/target").empty());
 }

@@ -76,18 +76,60 @@ TEST_CASE("a state directory is private whatever the umask, and kept out of git"
   const TemporaryDirectory temporary;
   const StateDir dir(temporary / "project/.runner/correlate");
   CHECK_FALSE(dir.exists());
-  const mode_t before = ::umask(0);
-  const bool created = dir.create().ok() && dir.create_run_dir("20261121-164328-k3xa", "slices: 0-9\n").ok();
-  ::umask(before);
-  REQUIRE(created);
-  CHECK(dir.exists());
-  CHECK(mode_of(dir.path()) == 0700U);
-  CHECK(mode_of(dir.run_dir("20261121-164328-k3xa")) == 0700U);
-  CHECK(mode_of(dir.run_dir("20261121-164328-k3xa") + "/spec.yaml") == 0600U);
+  for (const mode_t umask : {077U, 0U}) {
+    fs::remove_all(temporary / "project");
+    const mode_t before = ::umask(umask);
+    const bool created = dir.create().ok() && dir.create_run_dir("20261121-164328-k3xa", "slices: 0-9\n").ok();
+    ::umask(before);
+    REQUIRE(created);
+    CHECK(dir.exists());
+    CHECK(mode_of(dir.path()) == 0700U);
+    CHECK(mode_of(dir.run_dir("20261121-164328-k3xa")) == 0700U);
+    CHECK(mode_of(dir.run_dir("20261121-164328-k3xa") + "/spec.yaml") == 0600U);
+    CHECK(mode_of(temporary / "project/.runner") == (umask == 0 ? 0775U : 0700U));
+  }
   const auto ignore = util::read_file(temporary / "project/.runner/.gitignore");
   REQUIRE(ignore.ok());
   CHECK(*ignore == "*\n");
   CHECK_MESSAGE(dir.create().ok(), "creating it again is no error");
+}
+
+TEST_CASE("a state directory that others may write to, or that is a link, is refused") {
+  const TemporaryDirectory temporary;
+  const StateDir dir(temporary / "state");
+  REQUIRE(dir.create().ok());
+  for (const mode_t mode : {0720U, 0702U, 01777U}) {
+    REQUIRE(::chmod(dir.path().c_str(), mode) == 0);
+    CHECK_FALSE(dir.create().ok());
+  }
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  CHECK(dir.create().ok());
+  fs::create_symlink(dir.path(), temporary / "link");
+  CHECK_FALSE(StateDir(temporary / "link").create().ok());
+  CHECK_MESSAGE(StateDir(temporary / "link").exists(), "so that it is not taken for a directory without a run");
+  CHECK_MESSAGE(StateDir(temporary / "link/below").path() == dir.path() + "/below", "links above it are resolved");
+}
+
+TEST_CASE("pruning does not look behind a link") {
+  const TemporaryDirectory temporary;
+  const StateDir dir(temporary / "state");
+  REQUIRE(dir.create().ok());
+  REQUIRE(dir.create_run_dir("b", "").ok());
+  fs::create_directories(temporary / "elsewhere/a/kept");
+  fs::create_symlink(temporary / "elsewhere/a", dir.run_dir("a"));
+  CHECK(dir.prune({"b", "a"}, 1) == std::vector<std::string>{"a"});
+  CHECK_FALSE(fs::is_symlink(dir.run_dir("a")));
+  fs::rename(dir.path() + "/runs", temporary / "runs");
+  fs::create_symlink(temporary / "elsewhere", dir.path() + "/runs");
+  CHECK(dir.prune({"b", "a"}, 1).empty());
+  CHECK(fs::exists(temporary / "elsewhere/a/kept"));
+}
+
+TEST_CASE("an id that is a path makes no directory") {
+  const TemporaryDirectory temporary;
+  const StateDir dir(temporary / "state");
+  REQUIRE(dir.create().ok());
+  for (const char* id : {"", "..", "../x", "/tmp/x"}) CHECK_FALSE(dir.create_run_dir(id, "").ok());
 }
 
 TEST_CASE("a file in the way of the state directory is named") {

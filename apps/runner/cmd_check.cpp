@@ -14,7 +14,7 @@ namespace {
 std::string line(std::string_view label, const std::string& value) {
   std::string text = "  " + std::string(label) + ":";
   text.resize(std::max<std::size_t>(text.size() + 1, 14), ' ');
-  return text + value + "\n";
+  return text + util::escape_lines(value) + "\n";
 }
 
 std::string slices_text(const core::SliceList& slices) {
@@ -55,11 +55,11 @@ std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
 
 int check(const CheckCommand& command) {
   auto spec = load_spec(command.common);
-  if (!spec) return kUsage;
+  if (!spec || !is_trusted(command.common, *spec)) return kUsage;
   const host::Machine machine = host::detect();
   if (!fits(*spec, machine)) return kUsage;
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
-  std::string text = spec->path + ": valid\n";
+  std::string text = util::escape_for_display(spec->path, 20'000) + ": valid\n";
   for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);
   text +=
       line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);

@@ -8,13 +8,14 @@
 
 #include "util/fd.hpp"
 #include "util/text.hpp"
+#include "util/trust.hpp"
 
 namespace runner::app {
 
 namespace fs = std::filesystem;
 
 void complain(std::string_view message) {
-  const std::string line = "runner: " + std::string(message) + "\n";
+  const std::string line = "runner: " + util::escape_lines(message) + "\n";
   (void)util::write_all(STDERR_FILENO, line, "stderr");  // nobody is left to tell when that fails
 }
 
@@ -71,7 +72,7 @@ std::string stored_settings(const core::Spec& spec) {
 
 std::optional<SpecToRun> load_spec_to_run(const RunCommand& command) {
   auto spec = load_spec(command.common);
-  if (!spec) return std::nullopt;
+  if (!spec || !is_trusted(command.common, *spec)) return std::nullopt;
   auto settings = command.common.overrides.set;
   if (command.resume) {
     if (const std::string before = stored_settings(*spec); !before.empty()) {
@@ -98,6 +99,26 @@ ExitCode exit_code(run::Refusal::Why why) {
 }
 
 }  // namespace
+
+bool is_trusted(const Common& common, const core::Spec& spec) {
+  if (const std::string open = util::writable_by_everyone(common.spec_path); !open.empty()) {
+    complain(common.spec_path + ": everyone may write to " + open + ", and so change what would run as you; " +
+             "type: chmod o-w " + util::shell_quote_for_display(open) +
+             " (or keep the spec in another place, and name this one in its `workdir`)");
+    return false;
+  }
+  if (common.verbosity < 0) return true;
+  if (const std::string owner = util::foreign_owner(common.spec_path); !owner.empty()) {
+    complain("warning: " + common.spec_path + " belongs to " + owner + ", who decides what runs as you");
+  }
+  for (const fs::path& path : {fs::path(spec.state_dir).parent_path(), fs::path(spec.state_dir)}) {
+    const std::string owner = util::foreign_owner(path.string());
+    if (owner.empty()) continue;
+    complain("warning: " + display_path(path.string()) + " belongs to " + owner + ", who can exchange the record");
+    break;
+  }
+  return true;
+}
 
 bool fits(const core::Spec& spec, const host::Machine& machine) {
   for (const auto& job : spec.jobs) {
@@ -258,7 +279,7 @@ std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, cons
   std::error_code error;
   if (!fs::exists(dir.database(), error) && !error) {
     complain("no run of " + what + " is recorded (no " + dir.database() + "); start one: runner " +
-             util::shell_quote(what));
+             util::shell_quote_for_display(what));
     return kUsage;
   }
   auto reader = store::Reader::open(dir.database());
@@ -297,8 +318,9 @@ report::Labels labels_of(const core::Spec* spec) {
 }
 
 std::string spec_arguments(const Common& common, const std::string& spec_path) {
-  std::string text = util::shell_quote(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);
-  if (common.overrides.state_dir) text += " --state-dir " + util::shell_quote(*common.overrides.state_dir);
+  std::string text =
+      util::shell_quote_for_display(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);
+  if (common.overrides.state_dir) text += " --state-dir " + util::shell_quote_for_display(*common.overrides.state_dir);
   return text;
 }
 

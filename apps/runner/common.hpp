@@ -40,6 +40,9 @@ struct SpecToRun {
 std::optional<SpecToRun> load_spec_to_run(const RunCommand& command);
 /// The session for it; or says on stderr why there is none and returns the exit code for that. `loaded` outlives it.
 std::variant<run::Session, ExitCode> open_session(const RunCommand& command, const SpecToRun& loaded);
+/// A spec that everyone may write to, or exchange, is everyone's commands: said on stderr, and false. One of another
+/// user is said only.
+bool is_trusted(const Common& common, const core::Spec& spec);
 /// A slice that can never be admitted is a mistake in the spec: said on stderr, and false.
 bool fits(const core::Spec& spec, const host::Machine& machine);
 

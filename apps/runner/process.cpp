@@ -9,6 +9,7 @@
 #include "common.hpp"
 #include "proc/child.hpp"
 #include "proc/inherited.hpp"
+#include "util/trust.hpp"
 
 namespace runner::app {
 
@@ -28,7 +29,8 @@ bool is_shortage(const std::exception& error) {
 bool begin_process() {
   proc::unblock_signals();
   proc::open_standard_descriptors();  // else files of ours would be 0, 1 and 2, and written to as such
-  const std::string problem = proc::stack_problem();
+  std::string problem = proc::stack_problem();
+  if (util::has_borrowed_rights()) problem = "is not made to be setuid or setgid: commands would run with those rights";
   if (!problem.empty()) complain(problem);
   return problem.empty();
 }

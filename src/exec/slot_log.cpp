@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "util/private_file.hpp"
+
 namespace runner::exec {
 namespace {
 
@@ -21,17 +23,32 @@ std::string limit_text(std::uint64_t bytes) {
   return std::to_string(bytes) + " bytes";
 }
 
+/// A file as the *at() calls want it.
+struct Place {
+  explicit Place(const std::string& path)
+      : dir(util::open_directory(std::filesystem::path(path).parent_path())),
+        name(std::filesystem::path(path).filename()) {}
+  [[nodiscard]] int fd() const { return dir ? dir->get() : -1; }
+  void unlink() const { ::unlinkat(fd(), name.c_str(), 0); }
+
+  util::Result<util::Fd> dir;
+  std::string name;
+};
+
 /// rename(2) that refuses to replace a file. 0 or an errno.
-int rename_new(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+int rename_new(const Place& from, const Place& to) {
+  for (const auto* place : {&from, &to}) {
+    if (!place->dir) return place->dir.error().errno_value;
+  }
+  if (::renameat2(from.fd(), from.name.c_str(), to.fd(), to.name.c_str(), RENAME_NOREPLACE) == 0) return 0;
   if (errno != EINVAL && errno != ENOSYS) return errno;
   // Not every file system knows that flag. Nobody else makes files here, so looking first is good enough.
-  if (::faccessat(AT_FDCWD, to.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
-  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+  if (::faccessat(to.fd(), to.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
+  return ::renameat(from.fd(), from.name.c_str(), to.fd(), to.name.c_str()) == 0 ? 0 : errno;
 }
 
 bool ends_with_newline(const std::string& file, std::uint64_t size) {
-  const auto fd = util::open_file(file, O_RDONLY);
+  const auto fd = util::open_no_links(file, O_RDONLY);
   char last = 0;
   return size == 0 || (fd && ::pread(fd->get(), &last, 1, static_cast<off_t>(size - 1)) == 1 && last == '\n');
 }
@@ -39,9 +56,10 @@ bool ends_with_newline(const std::string& file, std::uint64_t size) {
 }  // namespace
 
 SlotLog::~SlotLog() {
+  if (path_.empty()) return;
+  const Place place(absolute(path_));
   struct stat info {};
-  if (!path_.empty() && ::stat(absolute(path_).c_str(), &info) == 0 && info.st_size == 0)
-    ::unlink(absolute(path_).c_str());
+  if (::fstatat(place.fd(), place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_size == 0) place.unlink();
 }
 
 util::Result<int> SlotLog::open() {
@@ -49,19 +67,19 @@ util::Result<int> SlotLog::open() {
     path_ = "slices/.slot-" + std::to_string(slot_);
     if (generation_ > 0) path_ += "." + std::to_string(generation_);
     path_ += ".log";
-    auto fd = util::open_file(absolute(path_), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+    auto fd = util::open_private(absolute(path_), O_WRONLY | O_APPEND);
     const int error = fd ? 0 : fd.error().errno_value;
     if (fd && !is_taken(fd->get())) {
       fd_ = std::move(*fd);
       return fd_.get();
     }
-    if (error == ENOENT) {
-      if (::mkdir(absolute("slices").c_str(), 0700) != 0) return std::move(fd.error());
-    } else if (!fd && error != ELOOP && error != EISDIR) {
-      return std::move(fd.error());
-    } else {
+    const bool in_the_way = fd || error == ELOOP || error == EISDIR || error == EEXIST || error == ENXIO;
+    if (in_the_way && util::open_directory(absolute("slices"))) {
       ++generation_;  // what is there stays as it is
+      continue;
     }
+    const auto made = error == ENOENT ? util::make_private_directory(absolute("slices")) : false;
+    if (!made || !*made) return std::move(fd.error());
   }
 }
 
@@ -72,7 +90,7 @@ bool SlotLog::is_taken(int fd) const {
   struct stat info {};
   if (::fstat(fd, &info) == 0 && info.st_size > 0) return true;
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return false;
-  ::unlink(absolute(path_).c_str());  // it was empty, and would be in the way for ever
+  Place(absolute(path_)).unlink();  // it was empty, and would be in the way for ever
   return true;
 }
 
@@ -107,18 +125,18 @@ std::string SlotLog::end(const std::string& target, bool others_may_write) {
   fd_.reset();
   if (is_empty) {
     if (others_may_write) {  // what they write now must not appear in the next attempt's log
-      ::unlink(absolute(path_).c_str());
+      Place(absolute(path_)).unlink();
       path_.clear();
     }
     return {};
   }
-  const std::string from = absolute(path_);
+  const Place from(absolute(path_));
   std::string name = target;
   for (unsigned copy = 1;; ++copy) {
-    int error = rename_new(from, absolute(name));
+    int error = rename_new(from, Place(absolute(name)));
     if (error == ENOENT) {
-      ::mkdir(std::filesystem::path(absolute(name)).parent_path().c_str(), 0700);
-      error = rename_new(from, absolute(name));
+      (void)util::make_private_directory(std::filesystem::path(absolute(name)).parent_path());
+      error = rename_new(from, Place(absolute(name)));
     }
     if (error == 0) break;
     if (error != EEXIST) {

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "util/private_file.hpp"
+
 namespace runner::log {
 namespace {
 
@@ -28,7 +30,7 @@ util::Result<RotatingFile> RotatingFile::open(std::string path, Limits limits) {
 }
 
 util::Result<void> RotatingFile::open_current() {
-  auto fd = util::open_file(path_, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+  auto fd = util::open_private(path_, O_RDWR | O_APPEND);
   if (!fd) return fd.error();
   struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return util::errno_error(path_, errno);

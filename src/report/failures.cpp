@@ -19,7 +19,7 @@ std::string example_text(const core::FailureGroup& group, const ReportContext& c
   std::string text;
   if (!detail.empty() && detail != group.cause) text = util::escape_for_display(detail, kMaxLine);
   if (!example.log.empty()) {
-    const std::string line = last_line(context.run_dir + "/" + example.log);
+    const std::string line = last_line(context.run_dir, example.log);
     if (!line.empty())
       text += (text.empty() ? "" : "; ") + ("its log ends: " + util::escape_for_display(line, kMaxLine));
   } else if (text.empty() && example.ending) {

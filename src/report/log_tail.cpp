@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "util/fd.hpp"
+#include "util/private_file.hpp"
 
 namespace runner::report {
 
@@ -17,9 +17,11 @@ constexpr off_t kTail = 16L * 1024;
 
 }  // namespace
 
-std::string last_line(const std::string& path) {
+std::string last_line(const std::string& directory, const std::string& name) {
+  const auto dir = util::open_file(directory, O_PATH | O_DIRECTORY);
+  if (!dir) return {};
   // Neither a link nor a FIFO that the slice may have put there is followed or waited for.
-  const auto file = util::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const auto file = util::open_beneath(*dir, name, O_RDONLY | O_NONBLOCK);
   if (!file) return {};
   struct stat info {};
   if (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};

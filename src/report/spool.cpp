@@ -6,13 +6,15 @@
 
 #include <cerrno>
 
+#include "util/private_file.hpp"
+
 namespace runner::report {
 
 namespace {
 
 /// A file without a name; where the file system has none of those (NFS), one whose name is gone at once.
 util::Result<util::Fd> unnamed_file(const std::string& directory) {
-  auto fd = util::open_file(directory, O_TMPFILE | O_RDWR, 0600);
+  auto fd = util::open_no_links(directory, O_TMPFILE | O_RDWR, 0600);
   if (fd || (fd.error().errno_value != EOPNOTSUPP && fd.error().errno_value != EISDIR)) return fd;
   std::string path = directory + "/spool.XXXXXX";
   util::Fd named(::mkostemp(path.data(), O_CLOEXEC));

@@ -95,7 +95,7 @@ void write_failure(JsonWriter& json, const core::FailureGroup& group, std::uint3
   json.member("detail", example.ending ? example.ending->detail : std::string());
   const std::string log = raw_log_path(context, example.log);
   text_or_null(json, "log", log);
-  text_or_null(json, "last_line", log.empty() ? std::string() : last_line(log));
+  text_or_null(json, "last_line", last_line(context.run_dir, example.log));
   json.end_object();
   json.end_object();
 }

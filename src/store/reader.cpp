@@ -204,7 +204,7 @@ Result<std::vector<core::AttemptRecord>> SqliteReader::attempts_of(const std::st
 
 bool has_wal(const std::string& path) {
   struct stat info {};
-  return ::stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0;
+  return ::lstat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0;
 }
 
 }  // namespace
@@ -215,6 +215,7 @@ Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
   auto checked = check_schema(*database);
   const int kind = database->code() & 0xff;
   const bool no_space = !checked && (checked.error().errno_value == ENOSPC || checked.error().errno_value == EDQUOT);
+  if (!checked && checked.error().errno_value == ELOOP) return checked.error();
   if (!checked && (kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY || no_space)) {
     // A directory that we may not write to, or a full disk: SQLite cannot make the -shm file. Without a WAL nothing is
     // lost by reading the file as it is; with one the newest records would be missing, so say what is needed instead.

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "util/fd.hpp"
+#include "util/private_file.hpp"
 #include "util/text.hpp"
 
 namespace runner::store {
@@ -109,7 +109,7 @@ std::string to_uri(const std::string& path, std::string_view query) {
 /// SQLite would create the file with the umask's permissions; -wal and -shm take over the ones it has. An existing file
 /// is not opened here: closing it would drop the locks that this process' other connections hold.
 util::Result<void> create_private(const std::string& path) {
-  auto fd = util::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  auto fd = util::open_private(path, O_RDWR | O_EXCL);
   if (!fd && fd.error().errno_value != EEXIST) return fd.error();
   return {};
 }
@@ -135,14 +135,18 @@ util::Result<Database> Database::open(const std::string& path, Access access) {
       flags |= SQLITE_OPEN_URI;
       break;
   }
+  constexpr int kAlways = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
   sqlite3* handle = nullptr;
   errno = 0;
-  const int code = sqlite3_open_v2(name.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags | kAlways, nullptr);
   Database database;
   database.path_ = path;
   database.handle_.reset(handle);
   if (code != SQLITE_OK) return database.error();
   sqlite3_busy_timeout(handle, 5000);
+  // The file may come from anywhere: what its views and triggers say is not to be trusted.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   return database;
 }
 
@@ -228,6 +232,10 @@ util::Error describe_failure(const std::string& path, int code, int errno_value,
     return say(
         "the disk did not take the record (fsync: " + cause +
         "); what was not acknowledged before cannot be trusted: check the disk and the kernel's log, then resume");
+  }
+  if (code == SQLITE_CANTOPEN_SYMLINK || ((code & 0xff) == SQLITE_CANTOPEN && errno_value == ELOOP)) {
+    return util::Error{path + ": it, its -wal or its -shm is a symbolic link, and runner follows none there: remove it",
+                       ELOOP};
   }
   switch (code & 0xff) {
     case SQLITE_FULL:

@@ -9,6 +9,10 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "util/private_file.hpp"
+#include "util/text.hpp"
+#include "util/trust.hpp"
+
 namespace runner::store {
 
 namespace fs = std::filesystem;
@@ -25,16 +29,16 @@ Result<void> sync_directory(const std::string& path) {
   return {};
 }
 
-/// One directory with exactly this mode; one that is there keeps the mode it has. True: it is new.
-Result<bool> make_directory(const std::string& path, std::optional<mode_t> mode) {
-  if (::mkdir(path.c_str(), mode.value_or(0777)) == 0) {
-    if (mode && ::chmod(path.c_str(), *mode) != 0) return errno_error(path, errno);
-    return true;
+/// A directory above the state directory: as the umask has it, but never for everyone to write to: they could put
+/// another state directory in the place of ours.
+Result<bool> make_parent(const std::string& path) {
+  if (::mkdir(path.c_str(), 0775) != 0) {
+    if (errno != EEXIST) return errno_error("cannot make the directory " + path, errno);
+    std::error_code failure;
+    if (!fs::is_directory(path, failure)) return util::Error{path + ": is in the way, a directory is needed", ENOTDIR};
+    return false;
   }
-  if (errno != EEXIST) return errno_error("cannot make the directory " + path, errno);
-  std::error_code failure;
-  if (!fs::is_directory(path, failure)) return util::Error{path + ": is in the way, a directory is needed", ENOTDIR};
-  return false;
+  return true;
 }
 
 Result<void> make_parents(const fs::path& path) {
@@ -42,7 +46,7 @@ Result<void> make_parents(const fs::path& path) {
   std::error_code failure;
   if (parent.empty() || fs::is_directory(parent, failure)) return {};
   if (auto made = make_parents(parent); !made) return made;
-  const auto made = make_directory(parent.string(), std::nullopt);
+  const auto made = make_parent(parent.string());
   if (!made) return made.error();
   if (*made && parent.filename() == ".runner") {
     // A convenience: what cannot be written here shows again, with a message, a moment later.
@@ -56,7 +60,7 @@ Result<void> make_parents(const fs::path& path) {
 Result<void> write_file(const std::string& path, std::string_view text) {
   const std::string draft = path + ".new";
   ::unlink(draft.c_str());
-  auto fd = util::open_file(draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  auto fd = util::open_private(draft, O_WRONLY | O_EXCL);
   if (!fd) return fd.error();
   if (auto written = util::write_all(fd->get(), text, draft); !written) return written;
   if (::rename(draft.c_str(), path.c_str()) != 0) return errno_error(path, errno);
@@ -72,26 +76,55 @@ Result<void> replace_symlink(const std::string& path, const std::string& target)
 }
 
 /// An id names one directory and no path: the record may be damaged, and prune() deletes.
-bool is_plain_name(const std::string& id) {
-  return !id.empty() && id.front() != '.' && id.find('/') == std::string::npos;
+bool is_plain_name(std::string_view id) {
+  return !id.empty() && id.front() != '.' && id.find('/') == std::string_view::npos;
+}
+
+/// With the symbolic links above it resolved: those are where the user put them, from here on none is followed.
+std::string resolved(const std::string& path) {
+  fs::path whole = fs::path(path).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();  // "dir/"
+  if (whole.filename() == "..") return path;
+  std::error_code failure;
+  const fs::path parent = fs::weakly_canonical(whole.has_parent_path() ? whole.parent_path() : ".", failure);
+  return failure ? path : (parent / whole.filename()).string();
+}
+
+/// Nobody else can change what is in it, or put another in its place.
+Result<void> check_private(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return errno_error(path, errno);
+  if ((info.st_mode & 022U) != 0) {
+    return util::Error{path + ": other users may write to it, and so change the record; type: chmod go-w " +
+                       util::shell_quote_for_display(path) + " (or choose another place with --state-dir)"};
+  }
+  return {};
 }
 
 }  // namespace
 
+StateDir::StateDir(const std::string& path) : path_(resolved(path)) {}
+
 Result<void> StateDir::create() const {
+  const std::string parent = fs::path(path_).parent_path().string();
+  if (const std::string open = util::writable_by_everyone(path_); !open.empty() && open != path_) {
+    return util::Error{path_ + ": everyone may write to " + open +
+                       ", and so put another directory in its place; type: chmod o-w " +
+                       util::shell_quote_for_display(open) + " (or choose another place with --state-dir)"};
+  }
   if (auto made = make_parents(path_); !made) return made;
-  const auto made = make_directory(path_, 0700);
+  const auto made = util::make_private_directory(path_);
   if (!made) return made.error();
+  if (auto checked = check_private(path_); !checked) return checked;
   if (::access(path_.c_str(), R_OK | W_OK | X_OK) != 0) {
     return errno_error(path_ + ": cannot be written to (choose another place with --state-dir)", errno);
   }
-  const std::string parent = fs::path(path_).parent_path().string();
   return *made ? sync_directory(parent.empty() ? "." : parent) : Result<void>();
 }
 
 bool StateDir::exists() const {
-  std::error_code failure;
-  return fs::is_directory(path_, failure);
+  struct stat info {};
+  return ::lstat(path_.c_str(), &info) == 0;
 }
 
 std::string StateDir::run_dir(std::string_view run_id) const {
@@ -99,9 +132,10 @@ std::string StateDir::run_dir(std::string_view run_id) const {
 }
 
 Result<void> StateDir::create_run_dir(std::string_view run_id, std::string_view spec_text) const {
+  if (!is_plain_name(run_id)) return util::Error{path_ + ": the record is damaged: a run has an id that is a path"};
   const std::string dir = run_dir(run_id);
   for (const std::string& path : {path_ + "/runs", dir, dir + "/slices"}) {
-    if (auto made = make_directory(path, 0700); !made) return made.error();
+    if (auto made = util::make_private_directory(path); !made) return made.error();
   }
   if (auto written = write_file(dir + "/spec.yaml", spec_text); !written) return written;
   return replace_symlink(path_ + "/latest", "runs/" + std::string(run_id));
@@ -110,11 +144,14 @@ Result<void> StateDir::create_run_dir(std::string_view run_id, std::string_view 
 std::vector<std::string> StateDir::prune(const std::vector<std::string>& run_ids_newest_first,
                                          std::uint32_t keep) const {
   std::vector<std::string> removed;
+  // Held open, so that what is removed is below it whatever becomes of its name.
+  const auto runs = util::open_directory(path_ + "/runs");
+  if (!runs) return removed;
   for (std::size_t i = keep == 0 ? 1 : keep; i < run_ids_newest_first.size(); ++i) {
     const std::string& id = run_ids_newest_first[i];
     std::error_code failure;
     if (!is_plain_name(id)) continue;
-    fs::remove_all(run_dir(id), failure);
+    fs::remove_all("/proc/self/fd/" + std::to_string(runs->get()) + "/" + id, failure);  // links in it are not followed
     if (!failure) removed.push_back(id);
   }
   return removed;

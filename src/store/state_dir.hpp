@@ -1,9 +1,9 @@
 // StateDir: the directory <spec dir>/.runner/<name> - its layout, its lock and its clean-up.
 //   state.db  lock  latest -> runs/<newest>  runs/<run-id>/{spec.yaml, run.log, slices/<shard>/<key>.<attempt>.log}
-// Created 0700. The lock says that a run is live; it is held as long as the StateLock lives, and by this process only
-// (an open file description lock, see fcntl(2): others can ask who has it without taking it; it works over NFS). Some
-// shared file systems grant such a lock on every host: there the holder gives signs of life, and is believed dead
-// without them.
+// Created 0700, its files 0600. The lock says that a run is live; it is held as long as the StateLock lives, and by
+// this process only (an open file description lock, see fcntl(2): others can ask who has it without taking it; it works
+// over NFS). Some shared file systems grant such a lock on every host: there the holder gives signs of life, and is
+// believed dead without them.
 #pragma once
 
 #include <cstdint>
@@ -56,11 +56,14 @@ struct LockOptions {
 
 class StateDir {
  public:
-  explicit StateDir(std::string path) : path_(std::move(path)) {}
+  /// Symbolic links above the directory are resolved here and now. The directory itself, and all in it, is reached
+  /// through none.
+  explicit StateDir(const std::string& path);
 
-  /// Makes the directory (0700 whatever the umask) and its parents (as the umask has it); a new `.runner` gets a
-  /// .gitignore.
+  /// Makes the directory (0700 whatever the umask) and its parents (as the umask has it, but never writable by
+  /// everyone); a new `.runner` gets a .gitignore. Refuses a place where another user could exchange what is in it.
   [[nodiscard]] util::Result<void> create() const;
+  /// Something is there; whether it can be used is for create() to say.
   [[nodiscard]] bool exists() const;
   /// The lock, or who has it, or why it cannot be had.
   [[nodiscard]] util::Result<std::variant<StateLock, LockOwner>> lock(const LockOptions& options = {}) const;

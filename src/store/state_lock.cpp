@@ -12,6 +12,7 @@
 
 #include "store/file_system.hpp"
 #include "store/state_dir.hpp"
+#include "util/private_file.hpp"
 #include "util/text.hpp"
 
 namespace runner::store {
@@ -80,7 +81,7 @@ Note read_note(int fd) {
 
 /// Opened anew, so that a network file system asks its server.
 Note read_note(const std::string& path) {
-  const auto fd = util::open_file(path, O_RDONLY | O_NOFOLLOW);
+  const auto fd = util::open_no_links(path, O_RDONLY | O_NONBLOCK);
   return fd ? read_note(fd->get()) : Note();
 }
 
@@ -190,7 +191,7 @@ Result<std::variant<StateLock, LockOwner>> StateDir::lock(const LockOptions& opt
   const std::string path = path_ + "/lock";
   const auto deadline = util::steady_now() + kSettles;
   while (true) {
-    auto fd = util::open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    auto fd = util::open_private(path, O_RDWR);
     if (!fd) return fd.error();
     const int refused = take_lock(fd->get());
     const Note before = read_note(fd->get());
@@ -225,7 +226,7 @@ Result<std::variant<StateLock, LockOwner>> StateDir::lock(const LockOptions& opt
 }
 
 std::optional<LockOwner> StateDir::owner() const {
-  auto fd = util::open_file(path_ + "/lock", O_RDONLY | O_NOFOLLOW);
+  auto fd = util::open_no_links(path_ + "/lock", O_RDONLY | O_NONBLOCK);
   if (!fd) return std::nullopt;
   struct flock lock = whole_file(F_RDLCK);
   if (::fcntl(fd->get(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;

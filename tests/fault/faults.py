@@ -71,7 +71,7 @@ class OtherUserTest(RunnerTest):
         super().setUp()
         if os.geteuid() == 0:
             self.uid = 100000 + os.getpid()  # tests run in parallel
-            self.dir.chmod(0o777)
+            os.chown(self.dir, self.uid, self.uid)
 
     def as_other(self, *args, code=0, umask=-1, program=None, prepare=None, **more):
         """As ok(). `prepare` is called in the child, before it stops being root."""
