@@ -172,7 +172,7 @@ class History {
 
   [[nodiscard]] bool match_by_key() const { return match_by_key_; }
 
-  core::IntervalSet succeeded;
+  core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
   std::vector<core::AttemptId> lost;
   std::vector<store::Remap::Move> moves;
 
@@ -268,7 +268,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
 
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
     History& history = histories[j];
-    core::IntervalSet todo = selections[j].without(history.succeeded);
+    core::IntervalSet todo = selections[j].without(history.succeeded.intervals());
     if (request.slices) {
       auto wanted = select(spec.jobs[j], request.slices);
       if (!wanted) return refuse(wanted.error().message);
