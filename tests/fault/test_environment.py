@@ -3,6 +3,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
@@ -173,6 +174,30 @@ class Environment(OtherUserTest):
                                 stdin=terminal, stdout=terminal, stderr=terminal, timeout=60)
         os.close(terminal)
         self.assertEqual(result.returncode, 0)
+        self.check_run()
+
+    def test_a_background_run_is_not_stopped_by_a_terminal_with_tostop(self):
+        """As a job of a shell: in a group of its own, which is not the terminal's foreground."""
+        self.spec(SPEC)
+        session = ("import os, subprocess, sys, termios\n"
+                   "mode = termios.tcgetattr(0); mode[3] |= termios.TOSTOP; termios.tcsetattr(0, termios.TCSANOW, mode)\n"
+                   "child = subprocess.Popen(sys.argv[1:], process_group=0)\n"
+                   "status = os.waitpid(child.pid, os.WUNTRACED)[1]\n"
+                   "if os.WIFSTOPPED(status): child.kill()\n"
+                   "open('status', 'w').write(str(status))\n")
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.dir)
+            os.execve(sys.executable, [sys.executable, "-c", session, RUNNER, "jobs.yaml"], self.environment())
+        said = b""
+        try:
+            while piece := os.read(terminal, 4096):
+                said += piece
+        except OSError:  # EIO: nobody has it open any more
+            pass
+        os.close(terminal)
+        os.waitpid(pid, 0)
+        self.assertEqual(self.read("status"), "0", said)
         self.check_run()
 
     def test_a_stdout_that_does_not_block_gets_everything(self):
