@@ -67,11 +67,11 @@ class Descriptors(RunnerTest):
         for files in ("", "stdin: in\n", "stdout: out-{slice}-{attempt}\n", "stdin: in\nstdout: out-{slice}-{attempt}\n"):
             for how in ("none", "line", "group"):
                 with self.subTest(files=files, print=how):
-                    self.spec("slices: 0-11\nn_procs: 4\n" + command + files)
+                    self.spec("slices: 0-5\nn_procs: 3\n" + command + files)
                     self.ok("jobs.yaml", "--print", how, code=1, pass_fds=leaked)
                     logs = self.state_dir() / "latest" / "slices" / "0000"
                     seen = sorted(self.dir.glob("out-*") if "stdout" in files else logs.glob("*.log"))
-                    self.assertEqual(len(seen), 24)
+                    self.assertEqual(len(seen), 12)
                     for path in seen:
                         self.assertEqual(path.read_text().split(), ["0", "1", "2", "3"], path.name)
                         path.unlink()
