@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <map>
 #include <mutex>
 #include <set>
@@ -32,8 +33,10 @@ class FaultyDisk {
   FaultyDisk(const FaultyDisk&) = delete;
   FaultyDisk& operator=(const FaultyDisk&) = delete;
 
-  std::atomic<int> write_errno = 0;  ///< every write fails with this errno while it is not 0
-  std::atomic<int> sync_errno = 0;   ///< every sync, too
+  std::atomic<int> write_errno = 0;            ///< every write fails with this errno while it is not 0
+  std::atomic<int> sync_errno = 0;             ///< every sync, too
+  std::atomic<bool> spare_wal = false;         ///< but not those of a WAL
+  std::atomic<int> syncs_that_fail = INT_MAX;  ///< after so many failures they succeed again
 
   void wait_for_failed_writes(int count) {
     int seen = 0;
@@ -80,12 +83,17 @@ class FaultyDisk {
   }
   static int sync(sqlite3_file* file, int flags) {
     FaultyDisk& disk = *current();
-    if (const int failure = disk.sync_errno; failure != 0) {
+    const int failure = disk.sync_errno;
+    if (failure != 0 && !(disk.spare_wal && disk.is_wal(file)) && disk.syncs_that_fail-- > 0) {
       errno = failure;
       return SQLITE_IOERR_FSYNC;
     }
     // Marked first: what is written meanwhile is not covered.
     return disk.note(file, false)->xSync(file, flags);
+  }
+  bool is_wal(sqlite3_file* file) {
+    const std::lock_guard lock(mutex_);
+    return files_[file].first.ends_with("-wal");
   }
   /// The file's own methods, after noting whether it has unsynced data now.
   const sqlite3_io_methods* note(sqlite3_file* file, bool dirty) {

@@ -28,6 +28,7 @@ class FragileWriter final : public store::Writer {
     return {};
   }
   util::Result<void> remove_runs(const std::vector<std::string>&) override { return {}; }
+  util::Result<void> close() override { return {}; }
   store::Sequence claim(const core::AttemptId&, std::string) override { return push(); }
   store::Sequence unclaim(const core::AttemptId&) override { return push(); }
   store::Sequence started(const core::AttemptId&, util::WallTime, int, std::string) override {

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "store/file_system.hpp"
+#include "store/sqlite.hpp"
 #include "store_support.hpp"
 #include "util/fd.hpp"
 
@@ -131,6 +132,41 @@ void make_read_only(const fs::path& directory) {
 }
 
 }  // namespace
+
+TEST_CASE("a reader takes back what a rollback journal left half written") {
+  const TemporaryDirectory dir;
+  {
+    Listener listener;
+    auto writer = open_writer(dir / "state.db", listener, {.rollback_journal = true});
+    REQUIRE(writer->begin_run(a_run()).ok());
+    REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
+  }
+  auto database = Database::open(dir / "state.db", Access::read_write);
+  REQUIRE(database.ok());
+  // A cache of ten pages spills: journal and database are written before the commit that never comes.
+  for (const char* sql : {"PRAGMA journal_mode=truncate", "PRAGMA cache_size=10", "BEGIN",
+                          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+                          "INSERT INTO attempt (run, job, slice, number, key) SELECT 1, 0, i, 1, hex(zeroblob(500)) "
+                          "FROM n"}) {
+    REQUIRE(database->execute(sql) == 0);
+  }
+  fs::create_directory(dir / "copy");
+  for (const char* name : {"state.db", "state.db-journal"}) fs::copy(dir / name, dir / "copy");
+  REQUIRE(fs::file_size(dir / "copy/state.db-journal") > 0);
+  auto reader = open_reader(dir / "copy/state.db");
+  CHECK(last_attempts(*reader, a_run().id).size() == 1);
+}
+
+TEST_CASE("reading a record that was closed leaves no files") {
+  const TemporaryDirectory dir;
+  {
+    Listener listener;
+    auto writer = open_writer(dir / "state.db", listener);
+    REQUIRE(writer->begin_run(a_run()).ok());
+  }
+  REQUIRE(open_reader(dir / "state.db")->runs()->size() == 1);
+  for (const auto& entry : fs::directory_iterator(dir.path())) CHECK(entry.path().filename() == "state.db");
+}
 
 TEST_CASE("whenever the writer is killed, everything it acknowledged is in the record") {
   std::mt19937 random(20261121);

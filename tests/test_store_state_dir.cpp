@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <set>
 
@@ -154,6 +155,25 @@ TEST_CASE("latest points at the newest run, and a resumed run's spec is replaced
   const auto spec = util::read_file(temporary / "state/latest/spec.yaml");
   REQUIRE(spec.ok());
   CHECK(*spec == "three");
+}
+
+TEST_CASE("tidying removes drafts and empty logs, and nothing that a slice wrote") {
+  const TemporaryDirectory dir;
+  const StateDir state(dir / "state");
+  REQUIRE(state.create().ok());
+  REQUIRE(state.create_run_dir("r1", "slices: 0-1\n").ok());
+  const fs::path run = state.run_dir("r1");
+  std::ofstream(run / "slices/.slot-0.log");
+  std::ofstream(run / "slices/.slot-1.log") << "output\n";
+  std::ofstream(run / "spec.yaml.new");
+  fs::create_symlink("runs/r1", fs::path(state.path()) / "latest.new");
+  state.tidy("r1");
+  CHECK_FALSE(fs::exists(run / "slices/.slot-0.log"));
+  CHECK(fs::exists(run / "slices/.slot-1.log"));
+  CHECK_FALSE(fs::exists(run / "spec.yaml.new"));
+  CHECK_FALSE(fs::is_symlink(fs::path(state.path()) / "latest.new"));
+  CHECK(fs::exists(run / "spec.yaml"));
+  state.tidy("never-made");
 }
 
 TEST_CASE("pruning keeps the newest runs and never leaves the directory") {

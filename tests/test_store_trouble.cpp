@@ -154,6 +154,55 @@ TEST_CASE("an fsync that says 'no space' is as final as any other") {
   CHECK(listener.waiting_messages().empty());
 }
 
+TEST_CASE("an fsync that fails while the WAL is moved ends the record, and what was acknowledged is in the WAL") {
+  const TemporaryDirectory dir;
+  FaultyDisk disk;
+  Listener listener;
+  auto writer = open_writer(dir / "state.db", listener);
+  REQUIRE(writer->begin_run(a_run()).ok());
+  disk.spare_wal = true;
+  disk.sync_errno = EIO;
+  core::Ending ending = an_ending(core::Outcome::failed);
+  ending.detail = std::string(20 << 20, 'x');  // more than a checkpoint is put off for
+  writer->claim({0, 0, 1}, "0");
+  REQUIRE(listener.wait_for(writer->ended({0, 0, 1}, std::move(ending))));
+  REQUIRE(listener.wait_for_final());
+  CHECK(contains(listener.final_messages()[0], "fsync"));
+  CHECK(writer->close().ok());  // that it has been told
+  writer.reset();
+  disk.sync_errno = 0;
+  CHECK(rows_in(dir / "state.db") == 1);
+}
+
+TEST_CASE("an fsync that fails as the record is closed is told") {
+  const TemporaryDirectory dir;
+  FaultyDisk disk;
+  Listener listener;
+  auto writer = open_writer(dir / "state.db", listener);
+  REQUIRE(writer->begin_run(a_run()).ok());
+  REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
+  disk.sync_errno = EIO;
+  const auto closed = writer->close();
+  REQUIRE_FALSE(closed.ok());
+  CHECK(contains(closed.error().message, "fsync: Input/output error"));
+  CHECK_MESSAGE(writer->close().ok(), "once");
+  writer.reset();
+  disk.sync_errno = 0;
+  CHECK(rows_in(dir / "state.db") == 1);
+}
+
+TEST_CASE("a database that did not take its journal mode is not written to") {
+  const TemporaryDirectory dir;
+  FaultyDisk disk;
+  Listener listener;
+  disk.sync_errno = EIO;
+  disk.syncs_that_fail = 1;
+  const auto writer = Writer::open(dir / "state.db", listener);
+  REQUIRE_FALSE(writer.ok());
+  CHECK(contains(writer.error().message, "fsync: Input/output error"));
+  CHECK_MESSAGE(Writer::open(dir / "state.db", listener).ok(), "and can be once the disk is well");
+}
+
 TEST_CASE("a run is not begun on a full disk: the error comes at once") {
   const TemporaryDirectory dir;
   FaultyDisk disk;

@@ -153,17 +153,9 @@ struct Start {
 
 int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
   const std::string run_dir = session.state_dir.run_dir(session.run.id);
-  if (auto made = session.state_dir.create_run_dir(session.run.id, spec.text); !made) {
-    complain(made.error().message);
-    return kRecordFailed;
-  }
   boost::asio::io_context io(1);
   Face face(io, command, spec, session, start.capacity.resources.slots);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
-  if (auto opened = log.open(run_dir + "/run.log", spec.log, spec.name); !opened) {
-    complain(opened.error().message);
-    return kRecordFailed;
-  }
   const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
@@ -185,9 +177,12 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   store::WriterOptions writer_options;
   writer_options.keep = [&session] { return session.lock.keep(); };
   auto writer = store::Writer::open(session.state_dir.database(), loop, writer_options);
-  auto recorded = writer ? session.record(**writer) : util::Result<void>(writer.error());
-  if (!recorded) {
-    complain(recorded.error().message);
+  // The record first: whatever is made after it can be found again.
+  auto ready = writer ? session.record(**writer) : util::Result<void>(writer.error());
+  if (ready) ready = session.state_dir.create_run_dir(session.run.id, spec.text);
+  if (ready) ready = log.open(run_dir + "/run.log", spec.log, spec.name);
+  if (!ready) {
+    complain(ready.error().message);
     return kRecordFailed;
   }
   prune(spec, session, **writer, loop);
@@ -195,11 +190,15 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!start.survivors.empty()) log.warn(start.survivors);
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
-  const run::LoopResult result = loop.run(**writer, **executor);
+  run::LoopResult result = loop.run(**writer, **executor);
   face.disconnect();
   executor->reset();
+  const auto closed = (*writer)->close();
   writer->reset();
-  if (!result.record_failed.empty()) {
+  if (!closed && result.record_failed.empty()) {
+    result.record_failed = closed.error().message;
+    face.say("runner: " + result.record_failed + "\n");
+  } else if (!result.record_failed.empty()) {
     face.say(
         "runner: the record could not be kept: " + util::escape_lines(result.record_failed) +
         "\nrunner: slices that ended since then are not in the record and will run again; when it is there and can be "

@@ -317,6 +317,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   auto chosen = run_to_resume(request, **reader);
   if (auto* refusal = std::get_if<Refusal>(&chosen)) return *refusal;
   if (auto refusal = plan_resumed_run(request, std::get<store::StoredRun>(chosen), **reader, session)) return *refusal;
+  session.state_dir.tidy(session.run.id);
   return session;
 }
 

@@ -212,6 +212,8 @@ bool has_wal(const std::string& path) {
 Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
   auto database = Database::open(path, Access::read_only);
   if (!database) return database.error();
+  // What is in a WAL is for a writer to move, who can tell of a failure; the empty one that reading makes goes again.
+  if (has_wal(path)) sqlite3_db_config(database->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   auto checked = check_schema(*database);
   const int kind = database->code() & 0xff;
   const bool no_space = !checked && (checked.error().errno_value == ENOSPC || checked.error().errno_value == EDQUOT);

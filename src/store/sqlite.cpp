@@ -129,6 +129,9 @@ util::Result<Database> Database::open(const std::string& path, Access access) {
       flags = SQLITE_OPEN_READWRITE;
       break;
     case Access::read_only:
+      // SQLite's own read-only connections cannot roll back what a crash left half done, and never remove the -wal and
+      // -shm files that they make. It opens read-only by itself what may not be written.
+      flags = SQLITE_OPEN_READWRITE;
       break;
     case Access::immutable:
       name = to_uri(path, "?immutable=1");
@@ -147,6 +150,7 @@ util::Result<Database> Database::open(const std::string& path, Access access) {
   // The file may come from anywhere: what its views and triggers say is not to be trusted.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  if (access == Access::read_only) database.execute("PRAGMA query_only=1");
   return database;
 }
 
@@ -167,10 +171,14 @@ util::Result<Statement> Database::prepare(std::string_view sql) {
 util::Result<std::optional<std::string>> Database::query_text(std::string_view sql) {
   auto statement = prepare(sql);
   if (!statement) return statement.error();
-  const int code = statement->step();
-  if (code == SQLITE_ROW) return std::optional<std::string>(statement->text(0));
-  if (code == SQLITE_DONE) return std::optional<std::string>();
-  return error();
+  std::optional<std::string> text;
+  int code = statement->step();
+  if (code == SQLITE_ROW) {
+    text = statement->text(0);
+    code = statement->step();  // a PRAGMA that writes does so here
+  }
+  return code == SQLITE_ROW || code == SQLITE_DONE ? util::Result<std::optional<std::string>>(std::move(text))
+                                                   : error();
 }
 
 util::Error Database::error() const {
@@ -210,9 +218,13 @@ std::string Database::moved_file() {
   return wal_ && (!is_there || info.st_ino != *wal_) ? wal : std::string();
 }
 
+bool is_failed_sync(int code) {
+  return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+}
+
 bool may_pass(int code, int errno_value) {
   // A failed fsync never passes: the kernel may have dropped the pages and report success the next time.
-  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return false;
+  if (is_failed_sync(code)) return false;
   switch (code & 0xff) {
     case SQLITE_FULL:
     case SQLITE_BUSY:
@@ -228,7 +240,7 @@ util::Error describe_failure(const std::string& path, int code, int errno_value,
   const std::string sqlite_message = util::escape_for_display(message);  // it may quote what is in the file
   const std::string cause = errno_value != 0 ? std::generic_category().message(errno_value) : sqlite_message;
   const auto say = [&](const std::string& text) { return util::Error{path + ": " + text, errno_value}; };
-  if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) {
+  if (is_failed_sync(code)) {
     return say(
         "the disk did not take the record (fsync: " + cause +
         "); what was not acknowledged before cannot be trusted: check the disk and the kernel's log, then resume");

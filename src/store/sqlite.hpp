@@ -73,7 +73,8 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
 };
 
-/// How to open: `immutable` trusts that nobody writes, takes no locks and needs no -shm file.
+/// How to open. `read_only` changes nothing that is recorded, but puts in order what a crash left, where it may write;
+/// `immutable` trusts that nobody writes, takes no locks and needs no -shm file.
 enum class Access : std::uint8_t { read_write, read_only, immutable };
 
 /// One connection.
@@ -85,7 +86,7 @@ class Database {
   /// Runs statements that return no rows.
   int execute(const char* sql);
   util::Result<Statement> prepare(std::string_view sql);
-  /// The first column of the first row; nullopt when there is no row.
+  /// The first column of the only row; nullopt when there is no row.
   util::Result<std::optional<std::string>> query_text(std::string_view sql);
 
   /// The last failure: what it means, which file, what to do.
@@ -112,6 +113,9 @@ class Database {
 
 /// What an extended result code means for people: the file, the cause and the next step.
 util::Error describe_failure(const std::string& path, int code, int errno_value, std::string_view sqlite_message);
+
+/// True for an fsync that failed.
+bool is_failed_sync(int code);
 
 /// True for a failure that may pass by itself or by somebody's help: no space, over quota, locked by another program.
 bool may_pass(int code, int errno_value);

@@ -21,14 +21,6 @@ using util::Result;
 
 namespace {
 
-/// A new entry is safe only once its directory is on disk too. File systems that cannot do this (EINVAL) need not.
-Result<void> sync_directory(const std::string& path) {
-  auto fd = util::open_file(path, O_RDONLY | O_DIRECTORY);
-  if (!fd) return fd.error();
-  if (::fsync(fd->get()) != 0 && errno != EINVAL) return errno_error(path, errno);
-  return {};
-}
-
 /// A directory above the state directory: as the umask has it, but never for everyone to write to: they could put
 /// another state directory in the place of ours.
 Result<bool> make_parent(const std::string& path) {
@@ -53,7 +45,7 @@ Result<void> make_parents(const fs::path& path) {
     auto ignore = util::open_file(parent / ".gitignore", O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (ignore) (void)util::write_all(ignore->get(), "*\n", ".gitignore");
   }
-  return sync_directory(parent.parent_path().empty() ? "." : parent.parent_path().string());
+  return util::sync_directory(parent.parent_path().empty() ? "." : parent.parent_path().string());
 }
 
 /// Complete or not there, to whoever looks and whatever happens: written beside it and renamed.
@@ -119,7 +111,7 @@ Result<void> StateDir::create() const {
   if (::access(path_.c_str(), R_OK | W_OK | X_OK) != 0) {
     return errno_error(path_ + ": cannot be written to (choose another place with --state-dir)", errno);
   }
-  return *made ? sync_directory(parent.empty() ? "." : parent) : Result<void>();
+  return *made ? util::sync_directory(parent.empty() ? "." : parent) : Result<void>();
 }
 
 bool StateDir::exists() const {
@@ -139,6 +131,18 @@ Result<void> StateDir::create_run_dir(std::string_view run_id, std::string_view 
   }
   if (auto written = write_file(dir + "/spec.yaml", spec_text); !written) return written;
   return replace_symlink(path_ + "/latest", "runs/" + std::string(run_id));
+}
+
+void StateDir::tidy(std::string_view run_id) const {
+  if (!is_plain_name(run_id)) return;
+  const fs::path dir = run_dir(run_id);
+  std::error_code failure;
+  for (const fs::path& draft : {dir / "spec.yaml.new", fs::path(path_) / "latest.new"}) fs::remove(draft, failure);
+  for (fs::directory_iterator entry(dir / "slices", failure), end; !failure && entry != end; entry.increment(failure)) {
+    std::error_code gone;
+    const bool hidden = entry->path().filename().string().front() == '.';
+    if (hidden && entry->is_regular_file(gone) && entry->file_size(gone) == 0) fs::remove(entry->path(), gone);
+  }
 }
 
 std::vector<std::string> StateDir::prune(const std::vector<std::string>& run_ids_newest_first,

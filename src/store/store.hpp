@@ -103,6 +103,10 @@ class Writer {
   /// What is queued is waited for: it is committed without regard to the gap.
   virtual void hurry() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
+
+  /// The last call: commits what is queued, joins, and moves the record from its WAL into the database. An error is a
+  /// failed fsync then; all that was acknowledged is in the WAL. The destructor does the same and says nothing.
+  virtual util::Result<void> close() = 0;
 };
 
 /// A run as the store has it.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <exception>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "store/schema.hpp"
 #include "store/sqlite.hpp"
 #include "store/store.hpp"
+#include "util/fd.hpp"
 
 namespace runner::store {
 
@@ -76,7 +78,7 @@ class SqliteWriter final : public Writer {
     const BlockedSignals blocked;
     thread_ = std::thread([this] { run(); });
   }
-  ~SqliteWriter() override;
+  ~SqliteWriter() override { (void)close(); }
   SqliteWriter(const SqliteWriter&) = delete;
   SqliteWriter& operator=(const SqliteWriter&) = delete;
 
@@ -84,6 +86,7 @@ class SqliteWriter final : public Writer {
   Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
                           const std::vector<Remap>& remaps) override;
   Result<void> remove_runs(const std::vector<std::string>& run_ids) override;
+  Result<void> close() override;
 
   Sequence claim(const core::AttemptId& id, std::string key) override { return push({id, Claimed{std::move(key)}}); }
   Sequence unclaim(const core::AttemptId& id) override { return push({id, Unclaimed{}}); }
@@ -112,8 +115,8 @@ class SqliteWriter final : public Writer {
   std::optional<Failure> check_custody();
   int write(const Batch& batch);
   void give_up(const std::string& message);
-  void checkpoint();
-  void force_checkpoint();
+  Result<void> checkpoint();
+  Result<void> move_wal();
   template <class Work>
   Result<void> in_transaction(Work work);
   static int note_wal_size(void* self, sqlite3* handle, const char* name, int pages);
@@ -142,15 +145,20 @@ class SqliteWriter final : public Writer {
   std::thread thread_;
 };
 
-SqliteWriter::~SqliteWriter() {
+Result<void> SqliteWriter::close() {
+  if (!thread_.joinable()) return {};
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_one();
   thread_.join();
+  Result<void> result;
+  if (!given_up_) result = checkpoint();
+  if (!result) given_up_ = true;
   // After a failed fsync nothing more may be moved between WAL and database: the next one to open it recovers.
   if (given_up_) sqlite3_db_config(database_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  return result;
 }
 
 // ---- the loop's side
@@ -239,7 +247,8 @@ void SqliteWriter::work() {
     commit_gap_ = std::max(options_.min_commit_gap, std::min(affordable, kMaxCommitGap));
     batch.clear();
     events_.committed(through);
-    checkpoint();
+    if (wal_pages_ < kCheckpointPages) continue;
+    if (const auto moved = checkpoint(); !moved) return give_up(moved.error().message);
   }
 }
 
@@ -306,7 +315,7 @@ std::optional<SqliteWriter::Failure> SqliteWriter::check_custody() {
   const std::lock_guard lock(database_mutex_);
   if (const std::string moved = database_.moved_file(); !moved.empty()) {
     // If only the WAL is gone, what it holds can still be moved to where it will be found.
-    if (moved != database_.path()) force_checkpoint();
+    if (moved != database_.path()) (void)move_wal();
     return Failure{moved + ": was removed or replaced while the run was live, and the record with it"};
   }
   if (!options_.keep) return std::nullopt;
@@ -339,16 +348,19 @@ int SqliteWriter::note_wal_size(void* self, sqlite3* /*handle*/, const char* /*n
   return SQLITE_OK;
 }
 
-void SqliteWriter::checkpoint() {
+Result<void> SqliteWriter::checkpoint() {
   const std::lock_guard lock(database_mutex_);
-  if (wal_pages_ < kCheckpointPages) return;
-  force_checkpoint();
+  return move_wal();
 }
 
-void SqliteWriter::force_checkpoint() {
+/// What a checkpoint fails to move stays in the WAL, where it is safe, and is moved by the next one: no error, unless a
+/// sync failed.
+Result<void> SqliteWriter::move_wal() {
   wal_pages_ = 0;
-  // What a checkpoint fails to move stays in the WAL, where it is safe, and is moved by the next one.
-  sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  errno = 0;
+  const int code = sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (is_failed_sync(code)) return database_.error();
+  return {};
 }
 
 }  // namespace
@@ -362,6 +374,9 @@ Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, WriterEven
   if (auto made = create_or_upgrade_schema(*database); !made) return made.error();
   auto attempts = AttemptTable::prepare(*database);
   if (!attempts) return attempts.error();
+  // SQLite syncs the directory of its files, too, but passes over it when that fails.
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  if (auto synced = util::sync_directory(directory.empty() ? "." : directory); !synced) return synced.error();
   return std::unique_ptr<Writer>(
       std::make_unique<SqliteWriter>(std::move(*database), std::move(*attempts), events, options));
 }

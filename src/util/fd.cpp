@@ -23,6 +23,13 @@ Result<Fd> open_file(const std::string& path, int flags, mode_t mode) {
   return Fd(fd);
 }
 
+Result<void> sync_directory(const std::string& path) {
+  auto fd = open_file(path, O_RDONLY | O_DIRECTORY);
+  if (!fd) return fd.error();
+  if (::fsync(fd->get()) == 0 || errno == EINVAL) return {};
+  return errno_error(path + ": the disk did not take a new file's name (fsync)", errno);
+}
+
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("cannot make a pipe", errno);

@@ -35,6 +35,9 @@ class Fd {
   int fd_ = -1;
 };
 
+/// A new entry is safe only once its directory is on disk too. File systems that cannot do this (EINVAL) need not.
+Result<void> sync_directory(const std::string& path);
+
 /// open(2) with O_CLOEXEC added; the error names the path. Retries on EINTR.
 Result<Fd> open_file(const std::string& path, int flags, mode_t mode = 0);
 
