@@ -1,9 +1,11 @@
 """What the fault tests share: the compiled slice, its marks, a look at processes."""
 import atexit
 import collections
+import contextlib
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -11,7 +13,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cli"))
 
-from support import RUNNER, RunnerTest, wait_for  # noqa: E402
+from support import DEADLINE, RUNNER, RunnerTest, wait_for  # noqa: E402
 
 
 with open(RUNNER, "rb") as _binary:
@@ -49,6 +51,30 @@ def read_marks(path):
     written = path.read_text().rpartition("\n")[0]  # a line that is being written may be seen in part
     fields = (line.split() for line in written.splitlines())
     return [Mark(what, int(key), int(attempt), int(pid)) for what, key, attempt, pid in fields]
+
+
+Attempt = collections.namedtuple("Attempt", "slice number outcome pid")
+
+
+def read_rows(state, query):
+    """What a reader finds in the record, without touching the files that the next runner is to find."""
+    if not (state / "state.db").exists():
+        return []
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("state.db", "state.db-wal", "state.db-journal"):
+            if (state / name).exists():
+                shutil.copy(state / name, copy)
+        with contextlib.closing(sqlite3.connect(f"{copy}/state.db")) as db:
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempt'").fetchone():
+                return []
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "the database is damaged"
+            return db.execute(query).fetchall()
+
+
+def read_attempts(state):
+    """The attempts of the newest run."""
+    return [Attempt(*row) for row in read_rows(state, "SELECT slice, number, outcome, pid FROM attempt "
+                                               "WHERE run = (SELECT max(number) FROM run)")]
 
 
 def processes_in(directory):

@@ -19,13 +19,11 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
-import tempfile
 import time
 import unittest
 
-from faults import FaultTest, processes_in, read_marks, wait_for
+from faults import FaultTest, processes_in, read_attempts, read_marks, wait_for
 from support import RUNNER, children_of, is_alive
 
 KILLS = int(os.environ.get("RUNNER_KILLS", "40"))
@@ -35,8 +33,6 @@ SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 SLICES = 300
 
 TREES = [""] * 24 + ["tree", "bare"]  # actions of slice.c; what they leave lives until the run ends
-
-Attempt = collections.namedtuple("Attempt", "slice number outcome pid")
 
 
 class Round:
@@ -61,20 +57,6 @@ class Round:
 
     # ---- what is there
 
-    def snapshot(self):
-        """The attempts as a reader finds them, without touching the files that the next runner is to find."""
-        if not (self.state / "state.db").exists():
-            return []
-        with tempfile.TemporaryDirectory() as copy:
-            for name in ("state.db", "state.db-wal"):
-                if (self.state / name).exists():
-                    shutil.copy(self.state / name, copy)
-            with sqlite3.connect(f"{copy}/state.db") as db:
-                if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempt'").fetchone():
-                    return []
-                self.test.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-                return [Attempt(*row) for row in db.execute("SELECT slice, number, outcome, pid FROM attempt")]
-
     def marks(self):
         return read_marks(self.dir / "marks")
 
@@ -93,7 +75,7 @@ class Round:
     def check(self):
         """What must hold at any instant; returns the attempts."""
         test = self.test
-        attempts = self.snapshot()
+        attempts = read_attempts(self.state)
         rows = {(a.slice, a.number): a for a in attempts}
         starts = [(m.key, m.attempt) for m in self.marks() if m.what == "S"]
         test.assertEqual([s for s, n in collections.Counter(starts).items() if n > 1], [], "started twice")
