@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 
 #include "util/text.hpp"
@@ -131,13 +132,20 @@ class Parser {
 
   /// ${name} belongs to the shell. With nothing there to set it, it would silently be empty in every slice.
   Problem shell_variable(const Braces& braces) {
-    if (!braces.format && is_known(braces.name) && !is_mentioned(text_, braces.name)) {
+    if (!braces.format && is_known(braces.name) && !mentions(braces.name)) {
       const std::string name(braces.name);
       return TemplateError{"${" + name + "} is a variable of the shell, and nothing sets it here: write {" + name +
                                "} for runner's, or ${{" + name + "}} for the shell's",
                            at_ - 1};
     }
     return copy(1);
+  }
+
+  /// is_mentioned(), looked for once: a long text may name a variable very often.
+  bool mentions(std::string_view name) {
+    const auto [found, is_new] = mentioned_.try_emplace(name, false);
+    if (is_new) found->second = is_mentioned(text_, name);
+    return found->second;
   }
 
   Problem placeholder(const Braces& braces) {
@@ -211,6 +219,7 @@ class Parser {
   std::size_t at_ = 0;
   std::string literal_;
   std::vector<Piece> pieces_;
+  std::map<std::string_view, bool> mentioned_;
 };
 
 }  // namespace
