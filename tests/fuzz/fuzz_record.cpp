@@ -81,6 +81,7 @@ void show(store::Reader& reader, const store::StoredRun& stored) {
     source.context.labels = [](std::uint32_t, const core::IntervalSet& indices, std::size_t max) {
       return spec().jobs[0].slices.format_selection(indices, max);
     };
+    source.context.resume_command = "runner spec.yaml --resume";  // with a path in it, it is for the shell as it is
     source.now = util::from_unix_seconds(1'700'000'000);
     source.ended_attempts = [&](const report::VisitAttempt& visit) {
       return reader.ended_attempts(stored.info.id, visit);
