@@ -67,6 +67,16 @@ TEST_CASE("a command that no kernel takes in one piece is refused at load") {
   CHECK(test::load_wrong(kSpec + "stdin: " + letters(131'072)).find("`stdin` is 131,072 bytes") != std::string::npos);
 }
 
+TEST_CASE("a text with very many variables in it, or very long, is refused before it is looked at closely") {
+  std::string many;
+  for (int i = 0; i < 10'000; ++i) many += "{slice}";
+  CHECK(test::load_wrong("slices: 0-9\ncommand: prog " + many) == "");
+  CHECK(test::load_wrong("slices: 0-9\ncommand: prog " + many + "{index}") ==
+        "/tmp/spec.yaml:2:70015: more than 10,000 variables in one text");
+  CHECK(test::load_wrong("slices: 0-9\ncommand: " + letters(1'048'577)) ==
+        "/tmp/spec.yaml:2:10: a text with variables is 1,048,576 bytes long at most");
+}
+
 TEST_CASE("a line, a cell or an item that fits in no environment is refused at load") {
   const std::size_t line_fits = 131'071 - std::string("RUNNER_VAR_LINE=").size();
   const std::string lines = "command: prog\nslices: {lines: list.txt}\n";

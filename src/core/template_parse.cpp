@@ -10,6 +10,10 @@
 namespace runner::core {
 namespace {
 
+/// Beyond any command that runs, and little enough for what looks at every variable beside every other.
+constexpr std::size_t kMaxText = 1U << 20U;
+constexpr std::size_t kMaxPlaceholders = 10'000;
+
 /// "{name}" or "{name:format}" as it stands in the text.
 struct Braces {
   std::string_view inside;
@@ -89,6 +93,9 @@ class Parser {
   Parser(std::string_view text, const std::vector<std::string>& names) : text_(text), names_(names) {}
 
   std::variant<std::vector<Piece>, TemplateError> parse() {
+    if (text_.size() > kMaxText) {
+      return TemplateError{"a text with variables is " + util::format_count(kMaxText) + " bytes long at most", 0};
+    }
     while (at_ < text_.size()) {
       if (auto error = step()) return *std::move(error);
     }
@@ -151,6 +158,9 @@ class Parser {
   Problem placeholder(const Braces& braces) {
     if (braces.format && !braces.format->empty()) {
       if (auto problem = format_problem(braces)) return TemplateError{*std::move(problem), at_};
+    }
+    if (++placeholders_ > kMaxPlaceholders) {
+      return TemplateError{"more than " + util::format_count(kMaxPlaceholders) + " variables in one text", at_};
     }
     flush();
     pieces_.emplace_back(
@@ -217,6 +227,7 @@ class Parser {
   std::string_view text_;
   const std::vector<std::string>& names_;
   std::size_t at_ = 0;
+  std::size_t placeholders_ = 0;
   std::string literal_;
   std::vector<Piece> pieces_;
   std::map<std::string_view, bool> mentioned_;

@@ -39,9 +39,13 @@ void check_quoting_of(std::string_view value) {
 }
 
 void replace_all(std::string& text, std::string_view mark, std::string_view value) {
-  for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark, at + value.size())) {
-    text.replace(at, mark.size(), value);
+  std::string out;
+  std::size_t from = 0;
+  for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark, from)) {
+    out.append(text, from, at - from) += value;
+    from = at + mark.size();
   }
+  text = out.append(text, from);
 }
 
 /// The words with the values are the words with two harmless marks, with the values put in their place.
