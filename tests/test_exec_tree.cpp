@@ -144,36 +144,61 @@ TEST_CASE("survivors of a dead engine are found by their cookie and ended") {
   Engine dead = this_engine();
   dead.start -= 1;  // the pid is alive, but it is another process
   const int survivor = start_survivor(t, cookie_of(cookie_prefix(t.run_id, dead), {0, 9, 1}));
-  CHECK(find_survivors({"another-run"}).empty());
-  const auto found = find_survivors({t.run_id});
+  CHECK(find_survivors({"another-run"})->empty());
+  const auto found = *find_survivors({t.run_id});
   REQUIRE(found.size() == 1);
   CHECK(found[0].process.pid == survivor);
   CHECK(found[0].id.slice == 9);
-  CHECK(end_survivors({t.run_id}).empty());
+  CHECK(end_survivors({t.run_id})->empty());
   CHECK(is_gone(survivor));
 }
 
 TEST_CASE("what a live engine has started is no survivor") {
   Local t;
   const int pid = start_survivor(t, cookie_of(cookie_prefix(t.run_id, this_engine()), {0, 9, 1}));
-  CHECK(find_survivors({t.run_id}).empty());
-  CHECK(end_survivors({t.run_id}).empty());
+  CHECK(find_survivors({t.run_id})->empty());
+  CHECK(end_survivors({t.run_id})->empty());
   CHECK_FALSE(is_gone(pid));
   ::kill(pid, SIGKILL);
 }
 
+TEST_CASE("a process that only has a copy of the cookie is no survivor") {
+  Local t;
+  Engine dead = this_engine();
+  dead.start -= 1;
+  // As in a shell into which somebody has read a slice's environment: it has a parent, which is not of the slice.
+  t.shell(0, "env -i PATH=\"$PATH\" " + cookie_of(cookie_prefix(t.run_id, dead), {0, 9, 1}) +
+                 " sh -c 'echo $$ > copy; exec sleep 1000' & wait");
+  t.run_until([&] { return t.written_pids("copy").size() == 1; });
+  CHECK(find_survivors({t.run_id})->empty());
+  t.executor->signal(t.id(0), How::kill);
+  t.run_until_finished(1);
+}
+
+TEST_CASE("a survivor of another pid namespace is left alone") {
+  Local t;
+  Engine elsewhere = this_engine();
+  elsewhere.start -= 1;
+  elsewhere.pid_namespace = "1";
+  const int pid = start_survivor(t, cookie_of(cookie_prefix(t.run_id, elsewhere), {0, 9, 1}));
+  CHECK(find_survivors({t.run_id})->empty());
+  ::kill(pid, SIGKILL);
+}
+
 TEST_CASE("a cookie says what it was made from, and nothing else is one") {
-  const std::string text = cookie_of(cookie_prefix("20261121-154412-ab2c", {12, 345, 6}), {1, 99, 3});
-  CHECK(text == "RUNNER_COOKIE=20261121-154412-ab2c.12.345.6.1.99.3");
+  const std::string text = cookie_of(cookie_prefix("20261121-154412-ab2c", {12, 345, 6, "78"}), {1, 99, 3});
+  CHECK(text == "RUNNER_COOKIE=20261121-154412-ab2c.78.12.345.6.1.99.3");
   const auto cookie = parse_cookie(text);
   REQUIRE(cookie);
   CHECK(cookie->run_id == "20261121-154412-ab2c");
   CHECK(cookie->engine.pid == 12);
   CHECK(cookie->engine.start == 345);
   CHECK(cookie->engine.session == 6);
+  CHECK(cookie->engine.pid_namespace == "78");
   CHECK(cookie->id == core::AttemptId{1, 99, 3});
-  for (const char* other : {"RUNNER_COOKIE=", "RUNNER_COOKIE=r.1.2.3.4.5", "RUNNER_COOKIE=.1.2.3.4.5.6",
-                            "RUNNER_COOKIE=r.1.2.3.4.5.x", "RUNNER_COOKIE=r.1.2.3.4.5.", "COOKIE=r.1.2.3.4.5.6"}) {
+  for (const char* other :
+       {"RUNNER_COOKIE=", "RUNNER_COOKIE=r.1.2.3.4.5.6", "RUNNER_COOKIE=.9.1.2.3.4.5.6",
+        "RUNNER_COOKIE=r.9.1.2.3.4.5.x", "RUNNER_COOKIE=r.9.1.2.3.4.5.", "COOKIE=r.9.1.2.3.4.5.6"}) {
     CAPTURE(other);
     CHECK_FALSE(parse_cookie(other));
   }

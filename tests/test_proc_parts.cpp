@@ -110,7 +110,9 @@ TEST_CASE("a process that is not the one that was found is not signalled") {
 
 TEST_CASE("we are never part of a tree") {
   ::setenv("RUNNER_COOKIE", "parts-test", 1);
-  const auto trees = find_trees({{::getppid(), ""}, {0, "RUNNER_COOKIE=parts-test"}});
+  const auto found = find_trees({{::getppid(), ""}, {0, "RUNNER_COOKIE=parts-test"}});
+  REQUIRE(found);
+  const auto& trees = *found;
   for (const auto& tree : trees) {
     for (const auto& process : tree) CHECK(process.pid != ::getpid());
   }

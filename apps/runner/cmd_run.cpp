@@ -44,10 +44,14 @@ report::Verbosity verbosity_of(int level) {
   return level == 0 ? report::Verbosity::normal : report::Verbosity::verbose;
 }
 
-report::Terminal terminal_for(const RunCommand& command, core::Print print) {
+report::Terminal terminal_for(const RunCommand& command, core::Print print, pid_t guard) {
   report::Terminal terminal = report::detect_terminal(STDERR_FILENO, command.common.color);
   // A line that is drawn over does not go with the slices' output scrolling by.
   if (print != core::Print::none && ::isatty(STDOUT_FILENO) == 1) terminal.live = false;
+  // The engine has no terminal of its own to ask; it is the guard that is in the foreground or not.
+  terminal.columns = [guard, columns = terminal.columns] {
+    return guard != 0 && !proc::is_in_foreground(guard) ? 0 : columns();
+  };
   return terminal;
 }
 
@@ -55,14 +59,14 @@ report::Terminal terminal_for(const RunCommand& command, core::Print print) {
 class Face {
  public:
   Face(boost::asio::io_context& io, const RunCommand& command, const core::Spec& spec, const run::Session& session,
-       unsigned slots)
+       unsigned slots, pid_t guard)
       : out_(io, STDOUT_FILENO, events()),
         console_(err(io),
                  {.labels = labels_of(&spec),
                   .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
                   .resume_command = resume_command(command.common, spec.path)},
                  {.verbosity = verbosity_of(command.common.verbosity),
-                  .terminal = terminal_for(command, command.print.value_or(spec.print)),
+                  .terminal = terminal_for(command, command.print.value_or(spec.print), guard),
                   .slots = slots}) {
     const core::Print print = command.print.value_or(spec.print);
     if (print == core::Print::none) return;
@@ -154,7 +158,7 @@ struct Start {
 int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
   const std::string run_dir = session.state_dir.run_dir(session.run.id);
   boost::asio::io_context io(1);
-  Face face(io, command, spec, session, start.capacity.resources.slots);
+  Face face(io, command, spec, session, start.capacity.resources.slots, start.guard);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
   const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
   run::Loop loop(io, {.spec = &spec,
@@ -163,7 +167,8 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
                       .view = std::move(session.view),
                       .observers = {&face.console()},
                       .log = &log,
-                      .guard_is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); }});
+                      .guard_is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); },
+                      .end_leftovers = [&] { return end_leftovers(start.guard); }});
   exec::ExecutorOptions executor_options;
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
@@ -207,8 +212,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   }
   log.close();
   io.restart();
-  io.run();  // output flows as fast as it is read; a reader that does not read is left by Ctrl-C
-  face.flush();
+  // Output flows as fast as it is read; a reader that does not read is left by Ctrl-C, or when nobody could press it.
+  const auto is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); };
+  while (!io.stopped() && !is_lost()) io.run_for(std::chrono::milliseconds(250));
+  if (!is_lost()) face.flush();
   return exit_code(result, wanted);
 }
 
@@ -245,7 +252,7 @@ int run(const RunCommand& command) {
     if (command.slices || session.completed) return kSucceeded;
   }
   const int code = run_session(command, spec, std::move(session), start);
-  end_leftovers(command, guard);
+  if (const auto told = end_leftovers(guard); !told.empty()) complain(told);  // of a run that could not be recorded
   return code;
 }
 

@@ -37,8 +37,9 @@ std::string list(const std::vector<T>& items, Describe&& describe_one, std::size
   return text;
 }
 
-void tell_unkillable(const proc::Aftermath& aftermath) {
-  if (!aftermath.unkillable.empty()) complain("SIGKILL has had no effect on " + list(aftermath.unkillable, describe));
+std::string unkillable_text(const proc::Aftermath& aftermath) {
+  if (aftermath.unkillable.empty()) return {};
+  return "cannot be killed (another user's, or stuck in the kernel): " + list(aftermath.unkillable, describe);
 }
 
 /// The guard's last words. Over the progress line, if there is one.
@@ -48,13 +49,17 @@ void tell_aftermath(const proc::Aftermath& aftermath, const RunCommand& command)
     complain("the engine (pid " + std::to_string(aftermath.engine) + ") was ended by " +
              core::signal_name(aftermath.engine_signal) + "; " + count_of(aftermath.ended.size(), "process") +
              " of its slices killed; to finish the run: " + resume_command(command.common, command.common.spec_path));
+    if (const auto text = unkillable_text(aftermath); !text.empty()) complain(text);
   }
-  tell_unkillable(aftermath);
 }
 
-/// Only runs of this boot can have left something alive. Also one that has ended: what its slices left behind is killed
-/// after that.
-std::set<std::string> runs_of_this_boot(const run::Session& session) {
+ExitCode unknown_survivors() {
+  complain("cannot look for processes that outlived an earlier run: /proc cannot be read; nothing is started");
+  return kLive;
+}
+
+/// Only a run without an end, of this boot, can have left something alive.
+std::set<std::string> unended_runs(const run::Session& session) {
   std::set<std::string> ids;
   auto reader = store::Reader::open(session.state_dir.database());
   if (!reader) return ids;
@@ -62,7 +67,8 @@ std::set<std::string> runs_of_this_boot(const run::Session& session) {
   if (!runs) return ids;
   const std::string boot = host::boot_id();
   for (const auto& run : *runs) {
-    if (run.boot_id.empty() || run.boot_id == boot) ids.insert(run.info.id);
+    const bool ended = run.info.state == core::State::completed || run.info.state == core::State::terminated;
+    if (!ended && (run.boot_id.empty() || run.boot_id == boot)) ids.insert(run.info.id);
   }
   return ids;
 }
@@ -88,9 +94,11 @@ std::string containment(pid_t guard) {
 
 std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
                                       std::string& told) {
-  const auto runs = runs_of_this_boot(session);
+  const auto runs = unended_runs(session);
   if (runs.empty()) return std::nullopt;
-  const auto found = exec::find_survivors(runs);
+  const auto looked = exec::find_survivors(runs);
+  if (!looked) return unknown_survivors();
+  const auto& found = *looked;
   if (found.empty()) return std::nullopt;
   const auto describe_one = [&](const exec::Survivor& survivor) {
     std::string slice = std::to_string(survivor.id.slice);
@@ -103,7 +111,7 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
                   : "the slice with index " + slice + " of run " + survivor.run_id;
     return describe(survivor.process) + " of " + slice;
   };
-  const std::string what = count_of(found.size(), "process") + " of slices outlived the runner that was killed";
+  const std::string what = count_of(found.size(), "process") + " of slices outlived the engine of their run";
   if (command.survivors == Survivors::refuse) {
     complain(what + ": " + list(found, describe_one) + "; end them, or let runner do it: leave out --survivors refuse");
     return kLive;
@@ -111,22 +119,26 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
   const std::size_t shown = command.common.verbosity > 0 ? found.size() : kShown;
   complain(what + "; killing " + list(found, describe_one, shown));  // before they are: we may be killed as well
   told = what + "; killed " + list(found, describe_one, found.size());
-  if (const auto left = exec::end_survivors(runs); !left.empty()) {
-    complain("SIGKILL has had no effect on " + list(left, describe_one) +
+  const auto left = exec::end_survivors(runs);
+  if (!left) return unknown_survivors();
+  if (!left->empty()) {
+    complain("cannot be killed: " + list(*left, describe_one) +
              "; nothing is started beside them, try again when they are gone");
     return kLive;
   }
   return std::nullopt;
 }
 
-void end_leftovers(const RunCommand& command, pid_t guard) {
-  if (guard == 0) return;  // then orphans are not ours, and not known
+std::string end_leftovers(pid_t guard) {
+  if (guard == 0) return {};  // then orphans are not ours, and not known
   const proc::Aftermath leftovers = proc::end_descendants(10s);
-  if (!leftovers.ended.empty() && command.common.verbosity >= 0) {
-    complain(count_of(leftovers.ended.size(), "process") +
-             " that slices had left behind killed: " + list(leftovers.ended, describe));
+  std::string text;
+  if (!leftovers.ended.empty()) {
+    text = count_of(leftovers.ended.size(), "process") +
+           " that slices had left behind killed: " + list(leftovers.ended, describe);
   }
-  tell_unkillable(leftovers);
+  const std::string unkillable = unkillable_text(leftovers);
+  return text + (text.empty() || unkillable.empty() ? "" : "; ") + unkillable;
 }
 
 }  // namespace runner::app

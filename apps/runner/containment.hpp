@@ -25,8 +25,9 @@ std::string containment(pid_t guard);
 std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
                                       std::string& told);
 
-/// After the run: ends what slices have left behind in groups and sessions of their own. Here and not in the guard, so
-/// that one of the two is there to do it whichever is killed meanwhile.
-void end_leftovers(const RunCommand& command, pid_t guard);
+/// After the last slice, before the end of the run is recorded: ends what slices have left behind in groups and
+/// sessions of their own. Here and not in the guard, so that one of the two is there to do it whichever is killed
+/// meanwhile. Returns what there is to tell; "" as a rule.
+std::string end_leftovers(pid_t guard);
 
 }  // namespace runner::app

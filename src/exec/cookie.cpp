@@ -1,5 +1,6 @@
 #include "exec/cookie.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,13 +24,19 @@ bool take_number(std::string_view& text, T& number) {
 
 }  // namespace
 
+std::string pid_namespace() {
+  struct stat info {};
+  return std::to_string(::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0);
+}
+
 Engine this_engine() {
-  return {.pid = ::getpid(), .start = proc::start_of(::getpid()), .session = ::getsid(0)};
+  return {
+      .pid = ::getpid(), .start = proc::start_of(::getpid()), .session = ::getsid(0), .pid_namespace = pid_namespace()};
 }
 
 std::string cookie_prefix(const std::string& run_id, const Engine& engine) {
-  return std::string(kCookieName) + run_id + "." + std::to_string(engine.pid) + "." + std::to_string(engine.start) +
-         "." + std::to_string(engine.session) + ".";
+  return std::string(kCookieName) + run_id + "." + engine.pid_namespace + "." + std::to_string(engine.pid) + "." +
+         std::to_string(engine.start) + "." + std::to_string(engine.session) + ".";
 }
 
 std::string cookie_of(const std::string& prefix, const core::AttemptId& id) {
@@ -43,8 +50,10 @@ std::optional<Cookie> parse_cookie(std::string_view entry) {
   const bool good = take_number(entry, cookie.id.number) && take_number(entry, cookie.id.slice) &&
                     take_number(entry, cookie.id.job) && take_number(entry, cookie.engine.session) &&
                     take_number(entry, cookie.engine.start) && take_number(entry, cookie.engine.pid);
-  if (!good || entry.empty()) return std::nullopt;
-  cookie.run_id = entry;
+  const auto dot = entry.rfind('.');
+  if (!good || dot == std::string_view::npos || dot == 0) return std::nullopt;
+  cookie.engine.pid_namespace = entry.substr(dot + 1);
+  cookie.run_id = entry.substr(0, dot);
   return cookie;
 }
 

@@ -16,9 +16,13 @@ namespace runner::exec {
 
 struct Engine {
   pid_t pid = 0;
-  std::uint64_t start = 0;  ///< as proc::Process has it
-  pid_t session = 0;        ///< which its slices begin in
+  std::uint64_t start = 0;    ///< as proc::Process has it
+  pid_t session = 0;          ///< which its slices begin in
+  std::string pid_namespace;  ///< elsewhere the numbers mean other processes
 };
+
+/// Of this process; "0" where the kernel does not say.
+[[nodiscard]] std::string pid_namespace();
 
 /// This process.
 [[nodiscard]] Engine this_engine();
@@ -31,7 +35,8 @@ struct Cookie {
 
 inline constexpr std::string_view kCookieName = "RUNNER_COOKIE=";
 
-/// "RUNNER_COOKIE=<run>.<pid>.<start>.<session>." - what the cookies of all attempts of one engine begin with.
+/// "RUNNER_COOKIE=<run>.<namespace>.<pid>.<start>.<session>." - what the cookies of all attempts of one engine begin
+/// with.
 [[nodiscard]] std::string cookie_prefix(const std::string& run_id, const Engine& engine);
 /// `prefix` and "<job>.<slice>.<attempt>".
 [[nodiscard]] std::string cookie_of(const std::string& prefix, const core::AttemptId& id);

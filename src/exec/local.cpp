@@ -375,7 +375,12 @@ void LocalExecutor::Impl::tree_round() {
     ending.push_back(&slot);
     roots.push_back(root_of(*slot.running));
   }
-  const auto trees = proc::find_trees(roots);
+  const auto found = proc::find_trees(roots);
+  if (!found) {  // what is not known to be gone is not gone
+    schedule_tree_round(kLastTreeCheck);
+    return;
+  }
+  const auto& trees = *found;
   bool again = false;
   for (std::size_t i = 0; i < ending.size(); ++i) {
     Running& running = *ending[i]->running;
@@ -435,10 +440,11 @@ void LocalExecutor::Impl::shut_down() {
   for (int round = 0; alive && round < 1000; ++round) {
     if (round > 0) std::this_thread::sleep_for(1ms);
     const auto trees = proc::find_trees(roots);
+    if (!trees) continue;
     alive = false;
     for (std::size_t i = 0; i < roots.size(); ++i) {
-      proc::signal_tree(roots[i].pid, trees[i], SIGKILL);
-      alive = alive || !trees[i].empty();
+      proc::signal_tree(roots[i].pid, (*trees)[i], SIGKILL);
+      alive = alive || !(*trees)[i].empty();
     }
   }
   for (const auto& root : roots) (void)proc::reap(root.pid);

@@ -1,71 +1,125 @@
 #include "exec/survivors.hpp"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
-#include <map>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "exec/cookie.hpp"
-#include "proc/tree.hpp"
 #include "util/clock.hpp"
 
 namespace runner::exec {
 namespace {
 
 using namespace std::chrono_literals;
+using proc::Process;
 
 constexpr auto kPatience = 10s;
 
 /// The cookie in an environment ("NAME=value", each ended by a NUL), if it has one.
-std::string_view cookie_in(std::string_view environment) {
+std::optional<Cookie> cookie_in(std::string_view environment) {
   while (!environment.empty()) {
     const std::string_view entry = environment.substr(0, environment.find('\0'));
-    if (entry.starts_with(kCookieName)) return entry;
+    if (entry.starts_with(kCookieName)) return parse_cookie(entry);
     environment.remove_prefix(std::min(environment.size(), entry.size() + 1));
   }
-  return {};
+  return std::nullopt;
 }
 
-bool is_alive(const Engine& engine) {
-  const auto process = proc::read_process(engine.pid);
-  return process && process->alive && process->start == engine.start;
-}
+/// A cookie proves little by itself: whoever copies the variable has it, a shell's children among them. So it must be
+/// where only a slice's process can be, and what is taken along is taken for its place, not for its looks.
+class Search {
+ public:
+  Search(const std::vector<Process>& all, const std::set<std::string>& run_ids) {
+    for (const auto& process : all) by_pid_.emplace(process.pid, &process);
+    for (pid_t pid = ::getpid(); by_pid_.contains(pid) && ours_.insert(pid).second; pid = by_pid_.at(pid)->parent) {}
+    const std::string here = pid_namespace();
+    for (const auto& process : all) {
+      if (!process.alive || ours_.contains(process.pid)) continue;
+      auto cookie = cookie_in(proc::environment_of(process.pid));
+      if (!cookie || !run_ids.contains(cookie->run_id) || cookie->engine.pid_namespace != here) continue;
+      if (is_alive(cookie->engine) || process.start < cookie->engine.start) continue;
+      marked_.emplace(process.pid, std::move(*cookie));
+    }
+  }
+
+  std::vector<Survivor> find(const std::vector<Process>& all) {
+    // Topmost ones first; then what hangs on them.
+    for (const auto& [pid, cookie] : marked_) {
+      const Process& process = *by_pid_.at(pid);
+      if (!marked_.contains(process.parent) && is_orphan_of(cookie.engine, process)) take(process, cookie);
+    }
+    for (bool grew = true; grew;) {
+      grew = false;
+      for (const auto& process : all) {
+        if (!process.alive || taken_.contains(process.pid) || ours_.contains(process.pid)) continue;
+        const auto above = taken_.find(process.parent);
+        const auto beside = sessions_.find(process.session);
+        if (above == taken_.end() && beside == sessions_.end()) continue;
+        const auto own = marked_.find(process.pid);
+        take(process, own != marked_.end() ? own->second : *(above != taken_.end() ? above : beside)->second);
+        grew = true;
+      }
+    }
+    return std::move(found_);
+  }
+
+ private:
+  bool is_alive(const Engine& engine) const {
+    const auto process = by_pid_.find(engine.pid);
+    return process != by_pid_.end() && process->second->alive && process->second->start == engine.start;
+  }
+
+  /// Its parent is what adopts orphans, and its session is the engine's or one that was made below it.
+  bool is_orphan_of(const Engine& engine, const Process& process) const {
+    const auto parent = by_pid_.find(process.parent);
+    const bool is_adopted = process.parent == 1 || (ours_.contains(process.parent) && parent != by_pid_.end() &&
+                                                    parent->second->session != process.session);
+    const auto leader = by_pid_.find(process.session);
+    const bool leader_is_foreign =
+        leader != by_pid_.end() && leader->second->alive && !marked_.contains(process.session);
+    return is_adopted && (process.session == engine.session || !leader_is_foreign);
+  }
+
+  void take(const Process& process, const Cookie& cookie) {
+    taken_.emplace(process.pid, &cookie);
+    found_.push_back({process, cookie.run_id, cookie.id});
+    // A session that the engine made for itself holds nothing else, and its number is taken as long as it has members.
+    if (cookie.engine.session == cookie.engine.pid && process.session == cookie.engine.session)
+      sessions_.emplace(process.session, &cookie);
+  }
+
+  std::unordered_map<pid_t, const Process*> by_pid_;
+  std::unordered_set<pid_t> ours_;  ///< this process and all above it
+  std::unordered_map<pid_t, Cookie> marked_;
+  std::unordered_map<pid_t, const Cookie*> taken_;
+  std::unordered_map<pid_t, const Cookie*> sessions_;
+  std::vector<Survivor> found_;
+};
 
 }  // namespace
 
-std::vector<Survivor> find_survivors(const std::set<std::string>& run_ids) {
-  std::map<std::string, Cookie> cookies;
-  for (const proc::Process& process : proc::read_processes()) {
-    if (!process.alive) continue;
-    const std::string environment = proc::environment_of(process.pid);
-    const std::string_view entry = cookie_in(environment);
-    auto cookie = parse_cookie(entry);
-    if (cookie && run_ids.contains(cookie->run_id) && !is_alive(cookie->engine))
-      cookies.emplace(entry, std::move(*cookie));
-  }
-  std::vector<proc::TreeRoot> roots;
-  for (const auto& [text, cookie] : cookies) roots.push_back({0, text, cookie.engine.session});
-  std::vector<Survivor> found;
-  if (roots.empty()) return found;
-  auto trees = proc::find_trees(roots);
-  auto tree = trees.begin();
-  for (const auto& [text, cookie] : cookies) {
-    for (auto& process : *tree++) found.push_back({std::move(process), cookie.run_id, cookie.id});
-  }
-  return found;
+std::optional<std::vector<Survivor>> find_survivors(const std::set<std::string>& run_ids) {
+  const auto all = proc::read_processes();
+  if (!all) return std::nullopt;
+  return Search(*all, run_ids).find(*all);
 }
 
-std::vector<Survivor> end_survivors(const std::set<std::string>& run_ids) {
+std::optional<std::vector<Survivor>> end_survivors(const std::set<std::string>& run_ids) {
   const auto deadline = util::steady_now() + kPatience;
   bool was_empty = true;  // once something was killed, one look may miss what it forked meanwhile
   while (true) {
     auto alive = find_survivors(run_ids);
-    const bool is_over = std::exchange(was_empty, alive.empty()) && alive.empty();
-    if (is_over || util::steady_now() > deadline) return alive;
-    for (const auto& survivor : alive) proc::signal_process(survivor.process, SIGKILL);
+    if (!alive) return alive;
+    const bool is_over = std::exchange(was_empty, alive->empty()) && alive->empty();
+    bool permitted = true;
+    for (const auto& survivor : *alive) permitted = proc::signal_process(survivor.process, SIGKILL) && permitted;
+    if (is_over || !permitted || util::steady_now() > deadline) return alive;
     std::this_thread::sleep_for(1ms);  // before the run: nothing waits for the loop yet
   }
 }

@@ -2,6 +2,7 @@
 // They are found, and ended, before a run or a resume launches anything. Plain functions.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,12 +18,13 @@ struct Survivor {
   core::AttemptId id;
 };
 
-/// Those of these runs: what has one of their cookies from an engine that is dead, and what belongs to such a process
-/// by parent, group or session. One look at /proc when there are none.
-[[nodiscard]] std::vector<Survivor> find_survivors(const std::set<std::string>& run_ids);
+/// Those of these runs: orphans with a cookie from an engine of this pid namespace that is dead, in the engine's
+/// session or one made below it; what descends from them; and what shares a session that was the engine's own. Never
+/// this process or one above it. nullopt when /proc cannot be read.
+[[nodiscard]] std::optional<std::vector<Survivor>> find_survivors(const std::set<std::string>& run_ids);
 
-/// Kills them and whatever they fork meanwhile. What is alive still after 10 s (in the kernel, uninterruptibly) is
-/// returned.
-[[nodiscard]] std::vector<Survivor> end_survivors(const std::set<std::string>& run_ids);
+/// Kills them and whatever they fork meanwhile. What is alive still after 10 s (in the kernel, uninterruptibly), or may
+/// not be killed by this user, is returned.
+[[nodiscard]] std::optional<std::vector<Survivor>> end_survivors(const std::set<std::string>& run_ids);
 
 }  // namespace runner::exec

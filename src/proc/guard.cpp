@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -29,7 +30,8 @@ constexpr auto kPatience = 10s;  ///< SIGKILL takes effect at once unless the ke
 constexpr auto kFirstLook = 1ms;
 constexpr auto kLastLook = 20ms;
 
-constexpr std::array kHandedOn = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+constexpr std::array kHandedOn = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+constexpr int kQuickLooks = 64;
 
 /// Waiting for a signal that is ignored (nohup's SIGHUP) would undo that.
 bool is_ignored(int signal) {
@@ -48,20 +50,40 @@ sigset_t watched_signals() {
   return set;
 }
 
-/// Waits for the engine's end, meanwhile handing on what we are sent. Returns its wait status.
-int watch(pid_t engine, const sigset_t& signals) {
+/// Ctrl-Z stops both; a plain stop of ours would leave the engine drawing on the terminal. By the signal's own default,
+/// so that the kernel drops it where no shell is there to continue us.
+void stop_with(pid_t engine) {
+  sigset_t stop;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGTSTP);
+  ::kill(engine, SIGSTOP);
+  ::raise(SIGTSTP);
+  ::sigprocmask(SIG_UNBLOCK, &stop, nullptr);  // here we stand
+  ::sigprocmask(SIG_BLOCK, &stop, nullptr);
+  ::kill(engine, SIGCONT);
+}
+
+struct EngineEnd {
+  int status = 0;          ///< as waitpid(2) has it
+  bool was_asked = false;  ///< it died of a signal that we had handed on
+};
+
+/// Waits for the engine's end, meanwhile handing on what we are sent.
+EngineEnd watch(pid_t engine, const sigset_t& signals) {
+  std::set<int> handed_on;
   while (true) {
     int status = 0;
     const pid_t ended = ::waitpid(engine, &status, WNOHANG);
-    if (ended == engine) return status;
-    if (ended < 0 && errno != EINTR) return 0;  // not ours to wait for: can only be a debugger's doing
+    if (ended == engine) return {status, WIFSIGNALED(status) && handed_on.contains(WTERMSIG(status))};
+    constexpr int kBug = 70;
+    if (ended < 0 && errno != EINTR) return {W_EXITCODE(kBug, 0), false};  // not ours to wait for: a debugger's doing
     const int signal = ::sigwaitinfo(&signals, nullptr);
-    if (signal == SIGTSTP) {  // Ctrl-Z stops both; a plain stop of ours would leave the engine drawing on the terminal
-      ::kill(engine, SIGSTOP);
-      ::raise(SIGSTOP);
-      ::kill(engine, SIGCONT);
+    if (signal == SIGTSTP) {
+      stop_with(engine);
     } else if (signal > 0 && signal != SIGCHLD) {
       ::kill(engine, signal);
+      ::kill(engine, SIGCONT);  // a stopped engine could not act on it
+      handed_on.insert(signal);
     }
   }
 }
@@ -82,16 +104,19 @@ int watch(pid_t engine, const sigset_t& signals) {
   ::_exit(WEXITSTATUS(status));
 }
 
-/// Everything below this process that is alive. Orphans are our children: we are a subreaper.
-std::vector<Process> find_descendants() {
-  const std::vector<Process> all = read_processes();
+/// Everything below this process that is alive, but for a session (0: none) that is not the slices'; nullopt when that
+/// is not known. Orphans are our children: we are a subreaper.
+std::optional<std::vector<Process>> find_descendants(pid_t spared_session) {
+  const auto read = read_processes();
+  if (!read) return std::nullopt;
+  const std::vector<Process>& all = *read;
   std::set<pid_t> parents = {::getpid()};
   std::vector<Process> found;
   std::vector<bool> taken(all.size());
   for (bool grew = true; grew;) {
     grew = false;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      if (taken[i] || !parents.contains(all[i].parent)) continue;
+      if (taken[i] || all[i].session == spared_session || !parents.contains(all[i].parent)) continue;
       taken[i] = grew = true;
       parents.insert(all[i].pid);
       if (all[i].alive) found.push_back(all[i]);
@@ -101,14 +126,19 @@ std::vector<Process> find_descendants() {
 }
 
 /// Groups first: that reaches what they fork at this moment. Only those of our own children, which pin the number until
-/// we reap them; and none of them holds anything but descendants of ours, as long as it is not our own group.
-void kill_all(const std::vector<Process>& processes) {
+/// we reap them; and none of them holds anything but descendants of ours, as long as it is not our own group. Returns
+/// those that we are not permitted to kill.
+std::vector<Process> kill_all(const std::vector<Process>& processes) {
+  std::vector<Process> forbidden;
   std::set<pid_t> groups;
   for (const auto& process : processes) {
     if (process.parent == ::getpid() && process.group > 1 && process.group != ::getpgrp()) groups.insert(process.group);
   }
   for (const pid_t group : groups) kill_group(group);
-  for (const auto& process : processes) signal_process(process, SIGKILL);
+  for (const auto& process : processes) {
+    if (!signal_process(process, SIGKILL)) forbidden.push_back(process);
+  }
+  return forbidden;
 }
 
 /// False: there are no children at all, and so no descendants.
@@ -120,6 +150,30 @@ bool reap_all() {
   return reaped == 0;
 }
 
+/// Of this process; none on a kernel without that file.
+std::vector<pid_t> children() {
+  std::vector<pid_t> found;
+  const auto text = util::read_file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+  if (!text) return found;
+  std::istringstream pids(*text);
+  for (pid_t pid = 0; pids >> pid;) found.push_back(pid);
+  return found;
+}
+
+/// A process that forks a successor into a session of its own and exits, again and again, outruns looks at all of
+/// /proc. But each becomes our child, and those are found at once.
+void kill_quick_children(pid_t spared_session) {
+  for (int look = 0; look < kQuickLooks; ++look) {
+    bool any = false;
+    for (const pid_t pid : children()) {
+      if (spared_session != 0 && ::getsid(pid) == spared_session) continue;
+      ::kill(pid, SIGKILL);  // not reaped by anybody else, so it is this one
+      any = true;
+    }
+    if (!any || !reap_all()) return;
+  }
+}
+
 }  // namespace
 
 util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)>& tell) {
@@ -127,7 +181,6 @@ util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)
   const sigset_t signals = watched_signals();
   sigset_t before;
   ::sigprocmask(SIG_BLOCK, &signals, &before);
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   const pid_t guard = ::getpid();
   const pid_t engine = ::fork();
   if (engine < 0) {
@@ -136,13 +189,16 @@ util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)
     return util::errno_error("cannot make a process for the guard", error);
   }
   if (engine > 0) {
-    ::prctl(PR_SET_NAME, "runner-guard");
-    const int status = watch(engine, signals);
-    Aftermath aftermath = end_descendants(kPatience);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::prctl(PR_SET_NAME, "guard");  // so that pkill and killall signal the engine, and not both
+    const EngineEnd end = watch(engine, signals);
+    // What we had as children before we were the guard, and what those leave behind, is in our session; slices never
+    // are.
+    Aftermath aftermath = end_descendants(kPatience, ::getsid(0));
     aftermath.engine = engine;
-    aftermath.engine_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    aftermath.engine_signal = WIFSIGNALED(end.status) && !end.was_asked ? WTERMSIG(end.status) : 0;
     tell(aftermath);
-    end_as(status);
+    end_as(end.status);
   }
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::prctl(PR_SET_PDEATHSIG, SIGCONT);
@@ -155,31 +211,39 @@ bool is_orphan(pid_t parent) {
   return ::getppid() != parent;
 }
 
-Aftermath end_descendants(util::Duration patience) {
+Aftermath end_descendants(util::Duration patience, pid_t spared_session) {
   const auto deadline = util::steady_now() + patience;
   Aftermath aftermath;
   std::set<std::pair<pid_t, std::uint64_t>> seen;
+  std::vector<Process> forbidden;
+  bool was_empty = false;
   for (util::Duration pause = kFirstLook; reap_all(); pause = std::min<util::Duration>(pause * 2, kLastLook)) {
-    std::vector<Process> alive = find_descendants();
-    kill_all(alive);
-    for (const auto& process : alive) {
-      if (seen.emplace(process.pid, process.start).second) aftermath.ended.push_back(process);
+    const auto alive = find_descendants(spared_session);
+    if (alive) {
+      // One look may miss what is forked meanwhile: two cannot.
+      if (std::exchange(was_empty, alive->size() == forbidden.size()) && was_empty) break;
+      forbidden = kill_all(*alive);
+      for (const auto& process : *alive) {
+        if (seen.emplace(process.pid, process.start).second) aftermath.ended.push_back(process);
+      }
     }
     if (util::steady_now() > deadline) {
-      aftermath.unkillable = std::move(alive);
+      if (alive) forbidden = *alive;
       break;
     }
+    kill_quick_children(spared_session);
     const timespec wait = {.tv_sec = 0, .tv_nsec = pause.count()};
     ::nanosleep(&wait, nullptr);
   }
+  std::erase_if(aftermath.ended, [&](const Process& process) {
+    return std::ranges::any_of(forbidden, [&](const Process& other) { return other.pid == process.pid; });
+  });
+  aftermath.unkillable = std::move(forbidden);
   return aftermath;
 }
 
 void reap_inherited(const std::function<bool(pid_t)>& is_ours) {
-  const auto children = util::read_file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
-  if (!children) return;  // a kernel without that file: they are reaped when the run is over
-  std::istringstream pids(*children);
-  for (pid_t pid = 0; pids >> pid;) {
+  for (const pid_t pid : children()) {
     if (!is_ours(pid)) (void)reap(pid);
   }
 }

@@ -17,10 +17,10 @@ namespace runner::proc {
 
 /// What had to be done after the engine, for people.
 struct Aftermath {
-  int engine_signal = 0;  ///< that killed the engine; 0: it exited by itself
+  int engine_signal = 0;  ///< that killed the engine; 0: it exited, or died of one that was handed on
   pid_t engine = 0;
   std::vector<Process> ended;       ///< were alive and have been killed
-  std::vector<Process> unkillable;  ///< are alive still
+  std::vector<Process> unkillable;  ///< are alive still, or may not be killed by this user
 };
 
 /// Returns in the engine alone, with the guard's pid; from there on is_orphan() of that pid says whether the guard has
@@ -33,8 +33,8 @@ struct Aftermath {
 [[nodiscard]] bool is_orphan(pid_t parent);
 
 /// Kills (SIGKILL) and reaps every descendant of this process, which is a child subreaper, until there is none or
-/// `patience` is over.
-[[nodiscard]] Aftermath end_descendants(util::Duration patience);
+/// `patience` is over. What is in `spared_session` (0: no session) stays as it is, and what descends from that.
+[[nodiscard]] Aftermath end_descendants(util::Duration patience, pid_t spared_session = 0);
 
 /// Reaps children that were inherited as a subreaper and have exited. `is_ours(pid)`: started by us, left alone.
 void reap_inherited(const std::function<bool(pid_t)>& is_ours);

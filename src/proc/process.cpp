@@ -50,20 +50,26 @@ std::optional<Process> read_process(pid_t pid) {
   process.parent = stat_field<pid_t>(text, 4);
   process.group = stat_field<pid_t>(text, 5);
   process.session = stat_field<pid_t>(text, 6);
+  process.foreground = stat_field<pid_t>(text, 8);
   process.start = stat_field<std::uint64_t>(text, 22);
   return process;
 }
 
-std::vector<Process> read_processes() {
+std::optional<std::vector<Process>> read_processes() {
   std::vector<Process> all;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), &::closedir);
-  if (proc == nullptr) return all;
+  if (proc == nullptr) return std::nullopt;
   while (const dirent* entry = ::readdir(proc.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
     const std::string_view name = entry->d_name;
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (error != std::errc() || end != name.data() + name.size()) continue;
-    if (auto process = read_process(pid)) all.push_back(std::move(*process));
+    errno = 0;
+    if (auto process = read_process(pid)) {
+      all.push_back(std::move(*process));
+    } else if (errno == EMFILE || errno == ENFILE) {
+      return std::nullopt;
+    }
   }
   return all;
 }
@@ -78,16 +84,19 @@ std::uint64_t start_of(pid_t pid) {
   return process ? process->start : 0;
 }
 
-void signal_process(const Process& process, int signal) {
+bool signal_process(const Process& process, int signal) {
   // The descriptor pins the process, whichever it is; then its start says whether it is the one.
   const util::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
-  if (!pidfd && errno != ENOSYS) return;
-  if (start_of(process.pid) != process.start) return;
-  if (pidfd) {
-    ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
-  } else {
-    ::kill(process.pid, signal);
-  }
+  if (!pidfd && errno == ESRCH) return true;
+  if (start_of(process.pid) != process.start) return true;
+  const long result = pidfd ? ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0)
+                            : ::kill(process.pid, signal);  // an old kernel, or no descriptor left
+  return result == 0 || errno != EPERM;
+}
+
+bool is_in_foreground(pid_t pid) {
+  const auto process = read_process(pid);
+  return !process || process->foreground <= 0 || process->foreground == process->group;
 }
 
 }  // namespace runner::proc

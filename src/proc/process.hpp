@@ -16,6 +16,7 @@ struct Process {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
+  pid_t foreground = -1;    ///< the group in the foreground of its terminal; -1: it has no terminal
   std::uint64_t start = 0;  ///< clock ticks since boot; with the pid it names a process for good
   bool alive = false;       ///< neither a zombie nor dead
   std::string name;         ///< of the program, at most 15 bytes, as the process sets it: not to be trusted
@@ -24,8 +25,9 @@ struct Process {
 /// nullopt when there is none.
 [[nodiscard]] std::optional<Process> read_process(pid_t pid);
 
-/// All there are, ourselves and the dead included.
-[[nodiscard]] std::vector<Process> read_processes();
+/// All there are, ourselves and the dead included; nullopt when /proc cannot be read (no descriptor left, say): then
+/// nothing is known, which is not the same as none.
+[[nodiscard]] std::optional<std::vector<Process>> read_processes();
 
 /// "NAME=value", each ended by a NUL; "" for somebody else's process, or one that is gone.
 [[nodiscard]] std::string environment_of(pid_t pid);
@@ -33,7 +35,10 @@ struct Process {
 /// The start of a process, as in Process; 0 if there is none.
 [[nodiscard]] std::uint64_t start_of(pid_t pid);
 
-/// Sends `signal` to a process if that is still the one.
-void signal_process(const Process& process, int signal);
+/// Sends `signal` to a process if that is still the one. False: we are not permitted to.
+bool signal_process(const Process& process, int signal);
+
+/// Whether a process is in the foreground of its terminal, or has none.
+[[nodiscard]] bool is_in_foreground(pid_t pid);
 
 }  // namespace runner::proc

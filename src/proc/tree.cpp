@@ -111,8 +111,10 @@ class Ownership {
 
 }  // namespace
 
-std::vector<std::vector<Process>> find_trees(const std::vector<TreeRoot>& roots) {
-  const std::vector<Process> all = read_processes();
+std::optional<std::vector<std::vector<Process>>> find_trees(const std::vector<TreeRoot>& roots) {
+  const auto read = read_processes();
+  if (!read) return std::nullopt;
+  const std::vector<Process>& all = *read;
   const std::vector<int> owner = Ownership(roots, all).find();
   std::vector<std::vector<Process>> trees(roots.size());
   for (std::size_t i = 0; i < all.size(); ++i) {

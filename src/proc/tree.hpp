@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ struct TreeRoot {
   pid_t session = 0;   ///< the one it was started in, which is not the tree's alone; those made below it are
 };
 
-/// For each root, the processes of its tree that are alive, the root included. Never ourselves.
-[[nodiscard]] std::vector<std::vector<Process>> find_trees(const std::vector<TreeRoot>& roots);
+/// For each root, the processes of its tree that are alive, the root included. Never ourselves. nullopt when /proc
+/// cannot be read.
+[[nodiscard]] std::optional<std::vector<std::vector<Process>>> find_trees(const std::vector<TreeRoot>& roots);
 
 /// Sends `signal` to the root's process group at once (which outruns its forks), and to the others one by one.
 void signal_tree(pid_t root, const std::vector<Process>& tree, int signal);

@@ -36,9 +36,10 @@ bool is_ignored(int signal) {
 
 struct Loop::Asio {
   explicit Asio(boost::asio::io_context& context) : io(context), signals(context), wake(context), tick(context) {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCONT}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
       if (!is_ignored(signal)) signals.add(signal);
     }
+    signals.add(SIGCONT);  // whatever our parent ignored: by it we are told that the guard has died
   }
 
   boost::asio::io_context& io;
@@ -303,6 +304,7 @@ void Loop::finish_if_over() {
   if (!done_ || over_ || !pending_.empty()) return;
   const core::State state = run_life_.state();
   if (result_.record_failed.empty() && state == core::State::running) {
+    if (const std::string told = setup_.end_leftovers ? setup_.end_leftovers() : ""; !told.empty()) notice(told);
     const bool all =
         std::ranges::all_of(setup_.view.jobs, [](const core::JobView& job) { return job.succeeded() == job.total(); });
     move_run(all ? core::State::completed : core::State::terminated, result_.halted);

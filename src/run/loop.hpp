@@ -38,6 +38,8 @@ struct LoopSetup {
   /// Asked at the start and at every SIGCONT: whether the process that watches over this one has died. Then all is
   /// killed, because nothing would be left to do that.
   std::function<bool()> guard_is_lost = {};
+  /// Called once when nothing is left to run, before the end of the run is recorded; returns what there is to tell.
+  std::function<std::string()> end_leftovers = {};
 };
 
 /// How a run ended, for the exit code and the last words.

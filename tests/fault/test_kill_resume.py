@@ -186,6 +186,8 @@ class Round:
         words = self.last_words()
         self.named |= set(map(int, re.findall(r"pid (\d+) \(", words)))
         if "resumed: " in words or "nothing left" in words:
+            # One that was on its way to give up its environment has done so by now.
+            self.survivors = {pid for pid in self.survivors if self.is_marked(pid) or not is_alive(pid)}
             self.test.assertEqual(self.survivors - self.named, set(), "outlived engine and guard, and is not named")
             self.test.assertEqual(list(filter(is_alive, self.survivors)), [])
             self.test.ended += len(self.survivors)
@@ -193,8 +195,9 @@ class Round:
         self.survivors |= self.outlived
         self.outlived = set()
         for pid in processes_in(self.dir):  # what nobody can find
-            if not self.is_marked(pid):
+            if not self.is_marked(pid) and is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
+                self.survivors.discard(pid)
 
     def settle(self, process, resume):
         """What an invocation that was not killed ended with: whether to resume next, or None when all is done."""
