@@ -21,7 +21,8 @@ bool is_shortage(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) code = ENOMEM;
   if (const auto* refused = dynamic_cast<const std::system_error*>(&error)) code = refused->code().value();
   if (const auto* refused = dynamic_cast<const boost::system::system_error*>(&error)) code = refused->code().value();
-  return code == ENOMEM || code == EAGAIN || code == EMFILE || code == ENFILE;
+  // ENOSPC: epoll_ctl(2) at the limit of watches.
+  return code == ENOMEM || code == EAGAIN || code == EMFILE || code == ENFILE || code == ENOSPC;
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ EngineEnd watch(pid_t engine, const sigset_t& signals) {
     const pid_t ended = ::waitpid(engine, &status, WNOHANG);
     if (ended == engine) return {status, WIFSIGNALED(status) && handed_on.contains(WTERMSIG(status))};
     constexpr int kBug = 70;
-    if (ended < 0 && errno != EINTR) return {W_EXITCODE(kBug, 0), false};  // not ours to wait for: a debugger's doing
+    if (ended < 0 && errno == EINTR) continue;           // its SIGCHLD may have been taken already
+    if (ended < 0) return {W_EXITCODE(kBug, 0), false};  // not ours to wait for: a debugger's doing
     const int signal = ::sigwaitinfo(&signals, nullptr);
     if (signal == SIGTSTP) {
       stop_with(engine);
