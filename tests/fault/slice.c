@@ -9,7 +9,7 @@
  *   sleep=MS      linger                          exit=N       exit with code N
  *   signal=N      send itself signal N            write=BYTES  write so much to stdout; code 74 if that fails
  *   say=TEXT      write TEXT and a newline        wait=FILE    linger until FILE is there
- *   fail=N        exit with code 75 in attempts 1 to N
+ *   fail=N        exit with code 75 in attempts 1 to N     hang=N        linger for a minute in attempts 1 to N
  *   deaf          ignore SIGTERM                  catch=N      exit with code N at SIGTERM
  *   tree          leave processes of every awkward kind behind: in sessions of their own, deaf to SIGTERM, stopped,
  *                 with their parents dead
@@ -122,6 +122,8 @@ static void act(const char* action) {
     while (access(value + 1, F_OK) != 0) linger(5);
   } else if (IS("fail")) {
     if (atol(attempt) <= number) _exit(75);
+  } else if (IS("hang")) {
+    if (atol(attempt) <= number) linger(60000);
   } else if (IS("deaf")) {
     signal(SIGTERM, SIG_IGN);
   } else if (IS("catch")) {

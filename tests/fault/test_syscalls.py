@@ -1,17 +1,17 @@
 """runner is killed, or refused by the kernel, at its system calls one after the other, and then recovers.
 
 A point is one call of one thread of runner (the third pwrite64 of p1.t1, the engine's thread that keeps the record, say)
-and what happens there: SIGKILL to that process, guard or engine, or to both, or an error that the call can give. inject.c
-does it, to runner's own processes and never to a slice. A scenario is a short run: `fresh`
-begins one, `resume` takes up one that was killed, with an older one to prune. After the fault the run is resumed without
-any, until all is done, and whatever the point:
+and what happens there: SIGKILL to that process, guard or engine, or to both, or an error that the call can give, once or
+several times in a row. inject.c does it, to runner's own processes and never to a slice. A scenario is a short run: `fresh`
+begins one, `resume` takes up one that was killed, with an older one to prune, `timeout` ends slices that hang, `print`
+shows what slices write. After the fault the run is resumed without any, until all is done, and whatever the point:
   - it ended by itself, with a documented exit code: 0 only if all is done, and not silently otherwise;
   - a failed fsync or fdatasync is exit code 4 and is told;
   - every start that a slice marked is an attempt in the record, and no attempt was started twice;
   - what stderr or run.log announced, that is in the record; what succeeded does not run again;
   - in the end every slice has succeeded, the database is sound, and no file is left that should not be there.
 
-RUNNER_SWEEP=all: every point (half an hour); else as many as half a minute allows, of every call and fault first.
+RUNNER_SWEEP=all: every point (some 9,000: the better part of an hour); else as many as half a minute allows, of every call and fault first.
 RUNNER_SWEEP=REGEX: every point whose name it matches ("fresh p0.t2:pwrite64:3-3:EIO"). RUNNER_SEED: of the choice.
 """
 import atexit
@@ -33,7 +33,6 @@ SWEEP = os.environ.get("RUNNER_SWEEP", "")
 ENOUGH = float("inf") if SWEEP else 25.0  # seconds
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 NO_TRACING = 125  # inject's exit code
-SLICES = 5
 ALIKE = 5  # how many looks at other processes' /proc files are struck
 
 # SIGKILL between two calls that only look makes no difference: it comes before those that change or hand over something.
@@ -55,7 +54,10 @@ ERRORS = {
     "close_range": "ENOSYS", "dup2": "EINTR", "chdir": "EIO", "getcwd": "ENOMEM", "readlink": "EIO",
 }
 
-Point = collections.namedtuple("Point", "scenario who call number fault target")
+SPELLS = {"openat": "EMFILE", "clone": "EAGAIN", "pwrite64": "ENOSPC", "write": "ENOSPC", "mmap": "ENOMEM"}
+SPELL = 8  # calls in a row
+
+Point = collections.namedtuple("Point", "scenario who call first last fault target")
 
 
 def compile_inject():
@@ -67,7 +69,7 @@ def compile_inject():
 
 
 def order_of(point):
-    return f"{point.who}:{point.call}:{point.number}-{point.number}:{point.fault}"
+    return f"{point.who}:{point.call}:{point.first}-{point.last}:{point.fault}"
 
 
 class Breach(AssertionError):
@@ -123,7 +125,8 @@ class Strike:
 
     def all_succeeded(self, rows):
         last = {key: rows[key, number].outcome for key, number in sorted(rows)}
-        return last == {key: "succeeded" for key in range(SLICES)}
+        slices = len((self.dir / "plan.csv").read_text().splitlines()) - 1
+        return last == {key: "succeeded" for key in range(slices)}
 
     # ---- what is done
 
@@ -165,7 +168,8 @@ class Strike:
 
     def check_end(self, code, words, rows, ran):
         self.demand(code in (0, 1, 2, 4), f"exit code {code}")
-        self.demand(code == 0 or words.strip(), f"exit code {code} without a word")
+        silenced = " said\n" in (self.dir / "report").read_text()  # stderr itself was struck
+        self.demand(code == 0 or words.strip() or silenced, f"exit code {code} without a word")
         if code in (0, 1):
             self.demand((code == 0) == self.all_succeeded(rows), f"exit code {code}, but the record says otherwise")
         self.demand(code != 2 or not ran, "exit code 2 says that nothing was started")
@@ -230,13 +234,22 @@ class Syscalls(FaultTest):
 
     # ---- the scenarios
 
-    def prepare_fresh(self, directory):
+    def prepare(self, directory, plan, more=""):
         directory.mkdir()
-        plan = ["say=hello", "fail=1", "sleep=0", "say=bye fail=1", "sleep=10"]
         (directory / "plan.csv").write_text("id,do\n" + "".join(f"{i},{do}\n" for i, do in enumerate(plan)))
         (directory / "jobs.yaml").write_text(
-            "slices: {table: plan.csv}\nn_procs: 2\nretries: 2\nretry_delay: 5ms\nkeep_runs: 1\n"
+            f"slices: {{table: plan.csv}}\nn_procs: 2\nretries: 2\nretry_delay: 5ms\nkeep_runs: 1\n{more}"
             f"command: [{self.slice}, marks, '{{id}}', '{{do}}']\n")
+
+    def prepare_fresh(self, directory):
+        self.prepare(directory, ["say=hello", "fail=1", "sleep=0", "say=bye fail=1", "sleep=10"])
+
+    def prepare_timeout(self, directory):
+        """Slices that hang, one of them deaf: looked for in /proc, terminated, killed."""
+        self.prepare(directory, ["hang=1", "say=hello", "deaf hang=1"], "timeout: 300ms\ngrace: 50ms\n")
+
+    def prepare_print(self, directory):
+        self.prepare(directory, ["say=hello", "write=300000", "say=bye fail=1"], "print: line\n")
 
     def prepare_resume(self, directory):
         """One run that is over, and one that was killed between its slices."""
@@ -284,8 +297,13 @@ class Syscalls(FaultTest):
             kills = ["kill"] if call in KILLED_AT else []
             if who == "p1" and call in KILLED_WITH_THE_GUARD:
                 kills.append("killall")
-            for fault in kills + ERRORS.get(call, "").split():
-                yield Point(scenario, who, call, number, fault, target)
+            errors = ERRORS.get(call, "").split()
+            if call == "epoll_ctl" and number <= 2:
+                errors = []  # Asio does not look at the result when it sets up its reactor: a gap, with a hang behind it
+            for fault in kills + errors:
+                yield Point(scenario, who, call, number, number, fault, target)
+            if call in SPELLS and who != "child":
+                yield Point(scenario, who, call, number, number + SPELL - 1, SPELLS[call], target)
 
     def chosen(self, points):
         """All that were asked for; in the short form some of every kind first."""
@@ -295,7 +313,7 @@ class Syscalls(FaultTest):
         seen = collections.Counter()
         turn = {}
         for p in points:
-            kind = (p.who == "child", p.call, p.fault)
+            kind = (p.who == "child", p.call, p.fault, p.last - p.first)
             turn[p] = 0 if p.call in ("fsync", "fdatasync") and p.fault == "EIO" else seen[kind]
             seen[kind] += 1
         return sorted(points, key=turn.get)
@@ -315,7 +333,7 @@ class Syscalls(FaultTest):
         return point, reached, None
 
     def test_at_every_system_call(self):
-        templates = {"fresh": self.dir / "fresh", "resume": self.dir / "resume"}
+        templates = {scenario: self.dir / scenario for scenario in ("fresh", "resume", "timeout", "print")}
         points = []
         for scenario, template in templates.items():
             getattr(self, f"prepare_{scenario}")(template)
@@ -330,7 +348,7 @@ class Syscalls(FaultTest):
                 if SWEEP and results[-1][-1]:
                     print(f"\n{results[-1][-1]}", flush=True)
 
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool:
             for _ in pool.map(strike, chosen):
                 pass
         self.tell(results, len(points), time.monotonic() - began)
@@ -342,7 +360,7 @@ class Syscalls(FaultTest):
         table = collections.defaultdict(collections.Counter)
         reached = [point for point, was_reached, _ in results if was_reached]
         for point in reached:
-            table[point.call][point.fault] += 1
+            table[point.call][point.fault if point.last == point.first else f"{point.fault} x{SPELL}"] += 1
         print(f"\n{len(reached)} points struck of {points}, {len(results) - len(reached)} not reached, "
               f"{sum(bool(breach) for _, _, breach in results)} breaches, RUNNER_SEED={SEED}; {seconds:.0f} s")
         for call, faults in sorted(table.items()):
