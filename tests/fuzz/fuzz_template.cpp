@@ -48,12 +48,20 @@ void replace_all(std::string& text, std::string_view mark, std::string_view valu
   text = out.append(text, from);
 }
 
+bool has(const ShellTokens& tokens, std::string_view mark) {
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const ShellToken& token) { return token.text.find(mark) != std::string::npos; });
+}
+
 /// The words with the values are the words with two harmless marks, with the values put in their place.
 void check_shell_string(const core::CommandTemplate& command, const std::string& v, const std::string& w) {
   constexpr std::string_view kMarkV = "MqzV9";
   constexpr std::string_view kMarkW = "MqzW9";
-  if (command.text().find("Mqz") != std::string::npos || v.find("Mqz") != std::string::npos) return;
+  if (v.find(kMarkW) != std::string::npos) return;
   if (command.text().find("{v:") != std::string::npos || command.text().find("{w:") != std::string::npos) return;
+  const auto plain = command.expand(variables_of("a", "b"));
+  const auto without = plain && plain->through_shell ? read_shell(plain->argv[2]) : std::nullopt;
+  if (!without || has(*without, kMarkV) || has(*without, kMarkW)) return;  // it has one of its own
   const auto marked = command.expand(variables_of(std::string(kMarkV), std::string(kMarkW)));
   const auto actual = command.expand(variables_of(v, w));
   if (!marked || !actual || !actual->through_shell) return;
