@@ -105,9 +105,9 @@ EngineEnd watch(pid_t engine, const sigset_t& signals) {
   ::_exit(WEXITSTATUS(status));
 }
 
-/// Everything below this process that is alive, but for a session (0: none) that is not the slices'; nullopt when that
-/// is not known. Orphans are our children: we are a subreaper.
-std::optional<std::vector<Process>> find_descendants(pid_t spared_session) {
+/// Everything below this process that is alive, but for a session that is not the slices'; nullopt when that is not
+/// known. Orphans are our children: we are a subreaper.
+std::optional<std::vector<Process>> find_descendants(std::optional<pid_t> spared_session) {
   const auto read = read_processes();
   if (!read) return std::nullopt;
   const std::vector<Process>& all = *read;
@@ -163,11 +163,11 @@ std::vector<pid_t> children() {
 
 /// A process that forks a successor into a session of its own and exits, again and again, outruns looks at all of
 /// /proc. But each becomes our child, and those are found at once.
-void kill_quick_children(pid_t spared_session) {
+void kill_quick_children(std::optional<pid_t> spared_session) {
   for (int look = 0; look < kQuickLooks; ++look) {
     bool any = false;
     for (const pid_t pid : children()) {
-      if (spared_session != 0 && ::getsid(pid) == spared_session) continue;
+      if (spared_session && ::getsid(pid) == *spared_session) continue;
       ::kill(pid, SIGKILL);  // not reaped by anybody else, so it is this one
       any = true;
     }
@@ -212,7 +212,7 @@ bool is_orphan(pid_t parent) {
   return ::getppid() != parent;
 }
 
-Aftermath end_descendants(util::Duration patience, pid_t spared_session) {
+Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session) {
   const auto deadline = util::steady_now() + patience;
   Aftermath aftermath;
   std::set<std::pair<pid_t, std::uint64_t>> seen;

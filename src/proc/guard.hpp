@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "proc/process.hpp"
@@ -33,8 +34,9 @@ struct Aftermath {
 [[nodiscard]] bool is_orphan(pid_t parent);
 
 /// Kills (SIGKILL) and reaps every descendant of this process, which is a child subreaper, until there is none or
-/// `patience` is over. What is in `spared_session` (0: no session) stays as it is, and what descends from that.
-[[nodiscard]] Aftermath end_descendants(util::Duration patience, pid_t spared_session = 0);
+/// `patience` is over. What is in `spared_session` stays as it is, and what descends from that. (0 is a session too:
+/// one that began outside of our pid namespace.)
+[[nodiscard]] Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session = {});
 
 /// Reaps children that were inherited as a subreaper and have exited. `is_ours(pid)`: started by us, left alone.
 void reap_inherited(const std::function<bool(pid_t)>& is_ours);

@@ -17,9 +17,6 @@ class Guard(FaultTest):
         wait_for(lambda: self.marks() and self.rows("SELECT 1 FROM attempt WHERE pid > 0"), "the slice runs")
         return process
 
-    def wait_until_nothing_runs_but(self, pid):
-        wait_for(lambda: set(processes_in(self.dir)) <= {pid}, "runner's processes are gone")
-
     def test_the_exit_status_passes_through_and_signals_pass_down(self):
         for number, code in ((signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGQUIT, -signal.SIGQUIT)):
             process = self.begin()
@@ -41,15 +38,25 @@ class Guard(FaultTest):
         self.wait_until_nothing_runs()
         self.assertEqual(self.rows("SELECT outcome FROM attempt"), [("cancelled",)])
 
-    def test_children_that_the_process_had_before_are_left_alone(self):
+    def run_beside_a_child(self, *prefix):
+        """Runs runner in a process that has a child already; returns whether that child is alive afterwards."""
         self.spec(f"slices: 0-0\ncommand: [{self.slice}, marks, '{{slice}}', 'tree']\n")
-        other = self.dir / "other"
-        subprocess.run(["bash", "-c", f'sleep 600 & echo $! > {other}; exec "$@"', "bash", RUNNER, "jobs.yaml", "-q"],
-                       cwd=self.dir, check=True, env=self.environment(), stdin=subprocess.DEVNULL)
-        pid = int(other.read_text())
-        self.addCleanup(os.kill, pid, signal.SIGKILL)
-        self.assertTrue(is_alive(pid))
-        self.wait_until_nothing_runs_but(pid)
+        script = ('bash -c \'sleep 600 & echo $! > other; exec "$@"\' bash "$@" || exit; '
+                  "if kill -KILL $(cat other); then echo was alive; fi")
+        result = subprocess.run([*prefix, "bash", "-c", script, "bash", RUNNER, "jobs.yaml", "-q"], cwd=self.dir,
+                                check=True, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True)
+        self.wait_until_nothing_runs()
+        return result.stdout == b"was alive\n"
+
+    def test_children_that_the_process_had_before_are_left_alone(self):
+        self.assertTrue(self.run_beside_a_child())
+
+    def test_children_are_left_alone_in_a_pid_namespace_whose_session_is_outside(self):
+        """As in a container: there the number of the session is 0."""
+        unshare = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+        if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no pid namespace can be made here")
+        self.assertTrue(self.run_beside_a_child(*unshare))
 
     def test_what_slices_leave_behind_is_ended_and_named_before_the_run_is_over(self):
         self.spec(f"slices: 0-1\ncommand: [{self.slice}, marks, '{{slice}}', 'tree bare']\n")

@@ -163,6 +163,7 @@ class Round:
             process.send_signal(signal.SIGKILL)
         if target == "both":
             wait_for(lambda: not any(map(is_alive, engines + slices)), "the slices' own processes die with the engine")
+            wait_for(lambda: all(map(self.is_at_rest, processes_in(self.dir))), "what outlives them pauses or is stopped")
             self.outlived = set(filter(self.is_marked, processes_in(self.dir)))
         return target
 
@@ -173,6 +174,14 @@ class Round:
             return os.getpgid(pid) == pid and os.getsid(pid) == engine
         except OSError:
             return False
+
+    @staticmethod
+    def is_at_rest(pid):
+        """One that runs is about to end, by itself or by an earlier kill, or to give up its environment."""
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "STtZX"
+        except OSError:
+            return True
 
     def is_marked(self, pid):
         """Not one that has given up its environment, which nothing can tell from others when engine and guard are dead."""
@@ -186,8 +195,6 @@ class Round:
         words = self.last_words()
         self.named |= set(map(int, re.findall(r"pid (\d+) \(", words)))
         if "resumed: " in words or "nothing left" in words:
-            # One that was on its way to give up its environment has done so by now.
-            self.survivors = {pid for pid in self.survivors if self.is_marked(pid) or not is_alive(pid)}
             self.test.assertEqual(self.survivors - self.named, set(), "outlived engine and guard, and is not named")
             self.test.assertEqual(list(filter(is_alive, self.survivors)), [])
             self.test.ended += len(self.survivors)
