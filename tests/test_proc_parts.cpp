@@ -1,5 +1,6 @@
 // Environment, program search, OOM counter: what proc/ does without starting anything.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,6 +118,19 @@ TEST_CASE("we are never part of a tree") {
     for (const auto& process : tree) CHECK(process.pid != ::getpid());
   }
   ::unsetenv("RUNNER_COOKIE");
+}
+
+TEST_CASE("a /proc that cannot be read is not one without processes") {
+  CHECK(read_processes());
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto all = read_processes();
+  const auto trees = find_trees({{::getppid(), ""}});
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_FALSE(all);
+  CHECK_FALSE(trees);
 }
 
 }  // namespace runner::proc

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <vector>
 
@@ -53,22 +54,24 @@ void tell_aftermath(const proc::Aftermath& aftermath, const RunCommand& command)
   }
 }
 
-ExitCode unknown_survivors() {
-  complain("cannot look for processes that outlived an earlier run: /proc cannot be read; nothing is started");
-  return kLive;
+/// Nobody knows whether another run is live: it is the machine or the record that is in trouble.
+ExitCode unknown_survivors(const std::string& why = "/proc cannot be read") {
+  complain("cannot look for processes that outlived an earlier run: " + why + "; nothing is started");
+  return kRecordFailed;
 }
 
-/// Only a run without an end, of this boot, can have left something alive.
-std::set<std::string> unended_runs(const run::Session& session) {
+/// Only a run without an end, of this boot if that is known, can have left something alive.
+util::Result<std::set<std::string>> unended_runs(const run::Session& session) {
   std::set<std::string> ids;
   auto reader = store::Reader::open(session.state_dir.database());
-  if (!reader) return ids;
+  if (!reader && reader.error().errno_value == ENOENT) return ids;  // no run yet
+  if (!reader) return reader.error();
   const auto runs = (*reader)->runs();
-  if (!runs) return ids;
+  if (!runs) return runs.error();
   const std::string boot = host::boot_id();
   for (const auto& run : *runs) {
     const bool ended = run.info.state == core::State::completed || run.info.state == core::State::terminated;
-    if (!ended && (run.boot_id.empty() || run.boot_id == boot)) ids.insert(run.info.id);
+    if (!ended && (run.boot_id.empty() || boot.empty() || run.boot_id == boot)) ids.insert(run.info.id);
   }
   return ids;
 }
@@ -95,8 +98,9 @@ std::string containment(pid_t guard) {
 std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
                                       std::string& told) {
   const auto runs = unended_runs(session);
-  if (runs.empty()) return std::nullopt;
-  const auto looked = exec::find_survivors(runs);
+  if (!runs) return unknown_survivors(runs.error().message);
+  if (runs->empty()) return std::nullopt;
+  const auto looked = exec::find_survivors(*runs);
   if (!looked) return unknown_survivors();
   const auto& found = *looked;
   if (found.empty()) return std::nullopt;
@@ -119,7 +123,7 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
   const std::size_t shown = command.common.verbosity > 0 ? found.size() : kShown;
   complain(what + "; killing " + list(found, describe_one, shown));  // before they are: we may be killed as well
   told = what + "; killed " + list(found, describe_one, found.size());
-  const auto left = exec::end_survivors(runs);
+  const auto left = exec::end_survivors(*runs);
   if (!left) return unknown_survivors();
   if (!left->empty()) {
     complain("cannot be killed: " + list(*left, describe_one) +

@@ -60,6 +60,7 @@ struct Running {
   std::optional<util::TimePoint> killed_at;
 
   [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
+  [[nodiscard]] bool is_given_up() const { return killed_at && util::steady_now() - *killed_at >= kUnkillableAfter; }
 };
 
 bool is_success(const core::JobSpec* job, int code) {
@@ -116,6 +117,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
 
   void schedule_tree_round(util::Duration after);
   void tree_round();
+  void blind_round(const std::vector<Slot*>& ending);
   proc::TreeRoot root_of(const Running& running) const;
   static void signal_running(Running& running, const std::vector<proc::Process>& tree);
   bool settle(Slot& slot, const std::vector<proc::Process>& tree);
@@ -376,8 +378,8 @@ void LocalExecutor::Impl::tree_round() {
     roots.push_back(root_of(*slot.running));
   }
   const auto found = proc::find_trees(roots);
-  if (!found) {  // what is not known to be gone is not gone
-    schedule_tree_round(kLastTreeCheck);
+  if (!found) {
+    blind_round(ending);
     return;
   }
   const auto& trees = *found;
@@ -392,6 +394,23 @@ void LocalExecutor::Impl::tree_round() {
     schedule_tree_round(tree_delay_);
     tree_delay_ = std::min<util::Duration>(tree_delay_ * 2, kLastTreeCheck);
   }
+  notes_.deliver();
+  launch_waiting();
+}
+
+/// Where /proc cannot be read: the slices' own groups are reached all the same, but what is not known to be gone is
+/// not.
+void LocalExecutor::Impl::blind_round(const std::vector<Slot*>& ending) {
+  bool again = false;
+  for (Slot* slot : ending) {
+    signal_running(*slot->running, {});
+    if (slot->running->is_given_up()) {
+      complete(*slot, "/proc cannot be read: whether anything of it is alive is not known");
+    } else {
+      again = true;
+    }
+  }
+  if (again) schedule_tree_round(kLastTreeCheck);
   notes_.deliver();
   launch_waiting();
 }
@@ -416,7 +435,7 @@ bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& t
     complete(slot);
     return true;
   }
-  if (!running.killed_at || util::steady_now() - *running.killed_at < kUnkillableAfter) return false;
+  if (!running.is_given_up()) return false;
   std::string pids;
   for (const auto& process : tree) pids += " " + std::to_string(process.pid);
   complete(slot, "SIGKILL has had no effect for 10 s on process" + pids);
@@ -440,10 +459,9 @@ void LocalExecutor::Impl::shut_down() {
   for (int round = 0; alive && round < 1000; ++round) {
     if (round > 0) std::this_thread::sleep_for(1ms);
     const auto trees = proc::find_trees(roots);
-    if (!trees) continue;
-    alive = false;
+    alive = !trees;
     for (std::size_t i = 0; i < roots.size(); ++i) {
-      proc::signal_tree(roots[i].pid, (*trees)[i], SIGKILL);
+      proc::signal_tree(roots[i].pid, trees ? (*trees)[i] : std::vector<proc::Process>(), SIGKILL);
       alive = alive || !(*trees)[i].empty();
     }
   }

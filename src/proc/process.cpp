@@ -29,6 +29,12 @@ T stat_field(std::string_view rest, int n) {
   return value;
 }
 
+/// Why a process that was listed has no stat: it ended meanwhile, or it is somebody else's (mount option hidepid=1).
+/// 0: its text is none, which a process that ends may have.
+bool is_hidden_or_gone(int error) {
+  return error == 0 || error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
+}
+
 }  // namespace
 
 std::optional<Process> read_process(pid_t pid) {
@@ -59,7 +65,11 @@ std::optional<std::vector<Process>> read_processes() {
   std::vector<Process> all;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), &::closedir);
   if (proc == nullptr) return std::nullopt;
-  while (const dirent* entry = ::readdir(proc.get())) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
+  while (true) {
+    errno = 0;
+    const dirent* entry = ::readdir(proc.get());  // NOLINT(concurrency-mt-unsafe): a stream of our own
+    if (entry == nullptr && errno != 0) return std::nullopt;
+    if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     pid_t pid = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
@@ -67,10 +77,12 @@ std::optional<std::vector<Process>> read_processes() {
     errno = 0;
     if (auto process = read_process(pid)) {
       all.push_back(std::move(*process));
-    } else if (errno == EMFILE || errno == ENFILE) {
+    } else if (!is_hidden_or_gone(errno)) {
       return std::nullopt;
     }
   }
+  // Nothing is mounted there, or what belongs to another pid namespace.
+  if (std::ranges::none_of(all, [](const Process& process) { return process.pid == ::getpid(); })) return std::nullopt;
   return all;
 }
 

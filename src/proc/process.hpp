@@ -25,8 +25,8 @@ struct Process {
 /// nullopt when there is none.
 [[nodiscard]] std::optional<Process> read_process(pid_t pid);
 
-/// All there are, ourselves and the dead included; nullopt when /proc cannot be read (no descriptor left, say): then
-/// nothing is known, which is not the same as none.
+/// All there are, ourselves and the dead included; nullopt when /proc cannot be read, be it in part (no descriptor
+/// left), or is not ours (not mounted): then nothing is known, which is not the same as none.
 [[nodiscard]] std::optional<std::vector<Process>> read_processes();
 
 /// "NAME=value", each ended by a NUL; "" for somebody else's process, or one that is gone.

@@ -1,12 +1,26 @@
 """The two processes of a run, guard and engine: what they hand to each other, and what they leave alone."""
+import array
+import contextlib
+import fcntl
 import os
 import pty
 import signal
 import subprocess
+import sys
+import termios
+import time
 import unittest
 
-from faults import FaultTest, processes_in, wait_for
-from support import RUNNER, crash, engine_pid, is_alive
+from faults import FaultTest, OtherUserTest, processes_in, wait_for
+from support import DEADLINE, RUNNER, crash, engine_pid, is_alive
+
+PIPE = 4096  # bytes that a slice's output passes on at a time: no more than one such piece is waited for
+
+
+def is_full(pipe):
+    held = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, held)
+    return held[0] + PIPE > fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
 
 
 class Guard(FaultTest):
@@ -89,6 +103,141 @@ class Guard(FaultTest):
         ended = wait_for(lambda: os.waitpid(pid, os.WNOHANG)[0] and [True], "the run goes on", 30)
         self.assertTrue(ended)
         os.close(terminal)
+
+
+    def test_a_reader_of_print_that_stalls_does_not_keep_the_engine_alive_when_the_guard_is_killed(self):
+        self.spec(f"slices: 0-0\ncommand: [{self.slice}, marks, '{{slice}}', 'write=1000000']\n")
+        process = self.start("jobs.yaml", "--print", "line")
+        wait_for(lambda: is_full(process.stdout), "nobody reads, and the pipe is full")
+        process.kill()
+        self.wait_until_nothing_runs()
+
+    def test_the_progress_line_is_drawn_only_in_the_foreground_of_the_terminal(self):
+        """As `runner jobs.yaml &` and then `fg`. Slice 0 takes longer than a line takes to be drawn."""
+        self.spec(f"slices: 0-1\nn_procs: 1\ncommand: [{self.slice}, marks, '{{slice}}', 'sleep=1000 wait=go{{slice}}']\n")
+        self.write("go0", "")
+        shell = ("import os, subprocess, sys, time\n"
+                 "run = subprocess.Popen(sys.argv[1:], process_group=0)\n"
+                 "while not os.path.exists('fg'): time.sleep(0.01)\n"
+                 "os.tcsetpgrp(0, run.pid)\n"
+                 "run.wait()\n")
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.dir)
+            os.execve(sys.executable, [sys.executable, "-c", shell, RUNNER, "jobs.yaml"],
+                      self.environment({"TERM": "xterm"}))
+        os.set_blocking(terminal, False)
+        self.addCleanup(os.close, terminal)
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(self.write, "go1", "")
+        said = bytearray()
+
+        def is_drawn():
+            with contextlib.suppress(OSError):  # nothing to read
+                said.extend(os.read(terminal, 65536))
+            return b"\x1b[K" in said
+
+        wait_for(lambda: [m for m in self.marks() if m.key == 1], "slice 0 has come and gone")
+        self.assertFalse(is_drawn(), bytes(said))
+        self.assertIn(b"2 slices", said)
+        self.write("fg", "")
+        wait_for(is_drawn, "the line is drawn")
+
+    # ---- what cannot be seen, and what cannot be killed
+
+    def without_proc(self, *args, code):
+        """Runs it where nothing is mounted at /proc."""
+        unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+        if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no mount namespace can be made here")
+        result = subprocess.run([*unshare, RUNNER, "jobs.yaml", *args], cwd=self.dir, env=self.environment(),
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result.stderr
+
+    def test_nothing_is_started_when_nobody_knows_whether_something_of_the_last_run_is_alive(self):
+        crash(self.begin("tree sleep=600000"))
+        self.assertIn("/proc cannot be read; nothing is started", self.without_proc("--resume", code=4))
+        self.assertEqual(len(self.rows()), 1)
+        self.spec(f"slices: 0-0\ncommand: [{self.slice}, marks, '{{slice}}', 'exit=0']\n")
+        self.assertIn("killing pid", self.ok("jobs.yaml").stderr)
+        self.assertEqual(processes_in(self.dir), [])
+
+    def test_a_slice_that_hangs_is_ended_also_where_proc_cannot_be_read(self):
+        self.spec(f"slices: 0-0\ntimeout: 100ms\ngrace: 0s\ncommand: [{self.slice}, marks, '{{slice}}', 'hang=1']\n")
+        self.without_proc(code=1)
+        self.assertEqual(self.rows("SELECT outcome FROM attempt"), [("timed_out",)])
+        self.assertIn("/proc cannot be read: whether anything of it is alive is not known", self.run_log())
+
+
+# Leaves two processes of root's behind, which write their pids.
+BECOME_ROOT = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+  if (setuid(0) != 0) return 1;
+  if (fork() != 0) {
+    while (access("pids", F_OK) != 0) usleep(1000);
+    return 0;
+  }
+  setsid();
+  const pid_t other = fork();
+  if (other == 0) for (;;) pause();
+  FILE* file = fopen("pids.new", "w");
+  fprintf(file, "%d %d", (int)getpid(), (int)other);
+  fclose(file);
+  rename("pids.new", "pids");
+  for (;;) pause();
+}
+"""
+
+
+class OthersProcesses(OtherUserTest):
+    """Slices that leave behind what their user may not kill: a program of theirs was setuid."""
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("only root can make a setuid program of root's")
+        with open("/proc/self/status") as status:
+            if "NoNewPrivs:\t0" not in status.read() or os.statvfs(self.dir).f_flag & os.ST_NOSUID:
+                self.skipTest("no process may gain privileges here")
+        self.program = self.dir / "become-root"
+        subprocess.run([os.environ.get("CC", "cc"), "-x", "c", "-o", self.program, "-"], input=BECOME_ROOT, text=True,
+                       check=True)
+        self.program.chmod(0o4755)
+        self.addCleanup(self.kill_them)
+
+    def them(self):
+        pids = self.dir / "pids"
+        return [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
+
+    def kill_them(self):
+        for pid in self.them():
+            os.kill(pid, signal.SIGKILL)
+
+    def check_named(self, words):
+        self.assertEqual([pid for pid in self.them() if not is_alive(pid)], [])
+        named = words.partition("cannot be killed (another user's, or stuck in the kernel): ")[2].partition("\n")[0]
+        for pid in self.them():
+            self.assertIn(f"pid {pid} (become-root)", named, words)
+
+    def test_what_may_not_be_killed_is_named_at_the_end_and_not_waited_for(self):
+        self.spec(f"slices: 0-0\ncommand: [{self.program}]\n")
+        began = time.monotonic()
+        said = self.as_other("jobs.yaml").stderr
+        self.assertLess(time.monotonic() - began, 10, "the patience with what does not die")
+        self.check_named(said)
+
+    def test_what_may_not_be_killed_is_named_by_the_guard_when_the_engine_is_killed(self):
+        self.spec(f"slices: 0-0\ncommand: {self.program} && sleep 600\n")
+        process = self.start_as_other("jobs.yaml")
+        wait_for(self.them, "the slice runs")
+        os.kill(engine_pid(process), signal.SIGKILL)
+        said = process.communicate(timeout=10)[1]
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+        self.check_named(said)
 
 
 if __name__ == "__main__":
