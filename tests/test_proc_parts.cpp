@@ -44,7 +44,7 @@ std::vector<std::string> strings(const char* const* list) {
 TEST_CASE("variables of an attempt replace inherited ones, and are gone at the next launch") {
   const std::array<const char*, 4> inherited = {"HOME=/root", "PATH=/bin", "EMPTY=", nullptr};
   Environment environment(inherited.data());
-  const std::string cookie = "C=1";
+  const std::vector<std::string> cookie = {"C=1"};
   const std::vector<std::string> variables = {"PATH=/opt", "NEW=1", "NEW=2", "PATHS=x"};
   CHECK(strings(environment.with(variables, cookie)) ==
         std::vector<std::string>{"HOME=/root", "PATH=/opt", "EMPTY=", "NEW=2", "PATHS=x", "C=1"});

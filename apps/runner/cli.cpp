@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 #include <sstream>
 
+#include "shared/semaphore.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
@@ -24,6 +25,9 @@ usage:
   runner check SPEC                    validate the spec and show the plan
   runner help [run|status|logs|check]  options of a subcommand
 
+in a slice:
+  runner sem NAME [--slots N] -- COMMAND    run it while at most N at once, on this machine, are in NAME
+
 exit status:
   0  every slice succeeded             4    the record could not be kept (disk full, I/O error)
   1  some slices did not               70   a bug in runner
@@ -32,12 +36,13 @@ exit status:
 )";
 
 /// The subcommands; the first word of the command line, or a spec for `run`.
-enum class Verb : std::uint8_t { run, resume, status, logs, check };
-constexpr std::array<std::pair<std::string_view, Verb>, 5> kVerbs = {{{"run", Verb::run},
+enum class Verb : std::uint8_t { run, resume, status, logs, check, sem };
+constexpr std::array<std::pair<std::string_view, Verb>, 6> kVerbs = {{{"run", Verb::run},
                                                                       {"resume", Verb::resume},
                                                                       {"status", Verb::status},
                                                                       {"logs", Verb::logs},
-                                                                      {"check", Verb::check}}};
+                                                                      {"check", Verb::check},
+                                                                      {"sem", Verb::sem}}};
 
 std::optional<Verb> verb_from(std::string_view word) {
   const auto* it = std::ranges::find(kVerbs, word, &std::pair<std::string_view, Verb>::first);
@@ -45,7 +50,22 @@ std::optional<Verb> verb_from(std::string_view word) {
   return it->second;
 }
 
+po::options_description options_in_a_slice(Verb) {
+  po::options_description options("options");
+  auto add = options.add_options();
+  add("slots", po::value<std::string>(), "how many may be in it at once (default: 1; the same for all who use it)");
+  add("timeout", po::value<std::string>(), "wait no longer than that, such as 90s or 2h: then exit 75");
+  add("dir", po::value<std::string>(), "where its file is (default: in the directory of the run)");
+  add("help,h", po::bool_switch(), "this text");
+  return options;
+}
+
+bool is_for_slices(Verb verb) {
+  return verb == Verb::sem;
+}
+
 po::options_description options_of(Verb verb) {
+  if (is_for_slices(verb)) return options_in_a_slice(verb);
   po::options_description options("options");
   auto add = options.add_options();
   const bool runs = verb == Verb::run || verb == Verb::resume;
@@ -94,6 +114,8 @@ std::string usage_of(Verb verb) {
       return "usage: runner logs SPEC SLICE [options]";
     case Verb::check:
       return "usage: runner check SPEC [options]";
+    case Verb::sem:
+      return "usage: runner sem NAME [options] -- COMMAND [ARGUMENT...]";
   }
   return {};
 }
@@ -209,7 +231,46 @@ Command logs_command(Common common, const Values& values, std::string slice) {
   return command;
 }
 
+Command sem_command(const Values& values, const std::vector<std::string>& words, std::vector<std::string> program) {
+  SemCommand command;
+  if (words.empty()) return UsageError{"which semaphore? " + usage_of(Verb::sem)};
+  if (words.size() > 1) return mistake("unexpected '" + util::escape_for_display(words[1]) + "' before --");
+  if (program.empty()) return UsageError{"which command? " + usage_of(Verb::sem)};
+  command.name = words[0];
+  command.command = std::move(program);
+  command.directory = text_of(values, "dir").value_or("");
+  if (!shared::is_semaphore_name(command.name)) {
+    return mistake("'" + util::escape_for_display(command.name) +
+                   "' is no name for a semaphore: letters, digits, _, - and . only, 64 at most, no - or . first");
+  }
+  if (const auto slots = text_of(values, "slots")) {
+    const auto number = util::parse_int(*slots);
+    if (!number || *number < 1 || *number > shared::kMaxSlots) {
+      return mistake("--slots is a number from 1 to " + std::to_string(shared::kMaxSlots) + ", not '" +
+                     util::escape_for_display(*slots) + "'");
+    }
+    command.slots = static_cast<std::uint32_t>(*number);
+  }
+  if (const auto timeout = text_of(values, "timeout")) {
+    const auto duration = util::parse_duration(*timeout);
+    if (!duration) return mistake("--timeout: " + duration.error().message);
+    command.timeout = *duration;
+  }
+  return command;
+}
+
+/// What stands behind the first "--", which goes.
+std::vector<std::string> take_program(std::vector<std::string>& args) {
+  const auto dashes = std::ranges::find(args, "--");
+  if (dashes == args.end()) return {};
+  std::vector<std::string> program(dashes + 1, args.end());
+  args.erase(dashes, args.end());
+  return program;
+}
+
 Command parse_verb(Verb verb, std::vector<std::string> args) {
+  std::vector<std::string> program;
+  if (verb == Verb::sem) program = take_program(args);
   const bool very_verbose = std::erase(args, "-vv") > 0;
 
   const po::options_description visible = options_of(verb);
@@ -231,6 +292,7 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
 
   std::vector<std::string> words;
   if (const auto it = values.find("words"); it != values.end()) words = it->second.as<std::vector<std::string>>();
+  if (verb == Verb::sem) return sem_command(values, words, std::move(program));
   const std::size_t wanted = verb == Verb::logs ? 2 : 1;
   if (words.empty() && verb == Verb::status) words.emplace_back();
   if (words.empty()) return UsageError{"which spec? " + usage_of(verb)};
@@ -250,6 +312,8 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
       return logs_command(std::move(common), values, words[1]);
     case Verb::check:
       return CheckCommand{std::move(common)};
+    case Verb::sem:
+      break;
   }
   return mistake("nothing to do");
 }

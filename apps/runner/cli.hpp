@@ -53,6 +53,14 @@ struct CheckCommand {
   Common common;
 };
 
+struct SemCommand {
+  std::string name;
+  std::uint32_t slots = 1;
+  std::optional<util::Duration> timeout;  ///< unset: for ever
+  std::string directory;                  ///< "": that of the run
+  std::vector<std::string> command;       ///< at least a program
+};
+
 /// Text to print on stdout (help, version), or a mistake (exit 2) to print on stderr.
 struct Help {
   std::string text;
@@ -61,7 +69,7 @@ struct UsageError {
   std::string message;
 };
 
-using Command = std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, Help, UsageError>;
+using Command = std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, SemCommand, Help, UsageError>;
 
 Command parse_command_line(const std::vector<std::string>& args);
 

@@ -10,5 +10,6 @@ int dry_run(const RunCommand& command);
 int status(const StatusCommand& command);
 int logs(const LogsCommand& command);
 int check(const CheckCommand& command);
+int sem(const SemCommand& command);
 
 }  // namespace runner::app

@@ -84,7 +84,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
         engine_(this_engine()),
         cookie_prefix_(cookie_prefix(options_.run_id, engine_)),
         notes_(io, events),
-        starter_({cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
+        starter_({options_.run_dir, cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
         oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <string_view>
@@ -35,7 +36,8 @@ struct Found {
 }  // namespace
 
 struct Starter::Impl {
-  explicit Impl(Options given) : options(std::move(given)), environment(::environ) {
+  explicit Impl(Options given)
+      : options(std::move(given)), environment(::environ, {"RUNNER_SEM_DIR=" + options.run_dir + "/sem"}) {
     launcher.use_pidfd = options.use_pidfd;
     launcher.umask = options.umask;
     launcher.descriptor_limit = proc::raise_descriptor_limit();
@@ -51,8 +53,8 @@ struct Starter::Impl {
   proc::Launcher launcher;
   proc::Environment environment;
   util::Fd null;
-  std::string cookie;
-  std::string workdir;  ///< ours: a child that is to work here is here already
+  std::array<std::string, 1> marks;  ///< what no `env` of the spec replaces
+  std::string workdir;               ///< ours: a child that is to work here is here already
   std::vector<const char*> argv;
   Found last;
 };
@@ -113,8 +115,8 @@ util::Result<const std::filesystem::path*> Starter::Impl::program(const core::Ex
 util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, const Streams& streams) {
   const core::ExpandedAttempt& attempt = request.attempt;
   if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
-  cookie = cookie_of(options.cookie_prefix, request.id);
-  launcher.env = environment.with(attempt.env, cookie);
+  marks[0] = cookie_of(options.cookie_prefix, request.id);
+  launcher.env = environment.with(attempt.env, marks);
   const bool is_here = attempt.workdir.empty() || attempt.workdir == workdir;
   launcher.workdir = is_here ? nullptr : attempt.workdir.c_str();
   argv.clear();

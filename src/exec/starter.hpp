@@ -17,6 +17,7 @@ namespace runner::exec {
 class Starter {
  public:
   struct Options {
+    std::string run_dir;
     std::string cookie_prefix;  ///< of the variable that marks the processes of an attempt
     bool capture = false;       ///< stdout and stderr through pipes
     bool use_pidfd = true;

@@ -13,16 +13,20 @@ std::string_view name_of(const char* variable) {
 
 }  // namespace
 
-Environment::Environment(const char* const* inherited) {
+Environment::Environment(const char* const* inherited, const std::vector<std::string>& more) {
   for (; inherited != nullptr && *inherited != nullptr; ++inherited) inherited_.emplace_back(*inherited);
+  for (const auto& variable : more) {
+    std::erase_if(inherited_, [&](const auto& other) { return name_of(other.c_str()) == name_of(variable.c_str()); });
+    inherited_.push_back(variable);
+  }
   for (std::size_t i = 0; i < inherited_.size(); ++i) position_.try_emplace(name_of(inherited_[i].c_str()), i);
 }
 
-const char* const* Environment::with(const std::vector<std::string>& variables, const std::string& last) {
+const char* const* Environment::with(const std::vector<std::string>& variables, std::span<const std::string> last) {
   built_.clear();
   for (const auto& variable : inherited_) built_.push_back(variable.c_str());
   for (const auto& variable : variables) set(variable.c_str());
-  set(last.c_str());
+  for (const auto& variable : last) set(variable.c_str());
   built_.push_back(nullptr);
   return built_.data();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,12 +13,12 @@ namespace runner::proc {
 
 class Environment {
  public:
-  /// `inherited`: null-terminated "NAME=value" strings, copied.
-  explicit Environment(const char* const* inherited);
+  /// `inherited`: null-terminated "NAME=value" strings, copied; `more` is as if it was inherited.
+  explicit Environment(const char* const* inherited, const std::vector<std::string>& more = {});
 
   /// The inherited variables, then `variables` ("NAME=value"; a later one of the same name wins), then `last`.
   /// Points into the arguments; valid until the next call.
-  const char* const* with(const std::vector<std::string>& variables, const std::string& last);
+  const char* const* with(const std::vector<std::string>& variables, std::span<const std::string> last = {});
 
   /// A variable's value in the environment that with() made last; nullptr: not set.
   [[nodiscard]] const char* find(std::string_view name) const;

@@ -21,12 +21,12 @@ with open(RUNNER, "rb") as _binary:
 SANITIZED = b"__asan_init" in _text or b"__tsan_init" in _text
 
 
-def compile_slice():
-    """Compiles slice.c into a directory that is removed at the end of the process; returns the program's path."""
+def compile_slice(source="slice.c"):
+    """Compiles slice.c, or another, into a directory that is removed at the end of the process; returns the program's path."""
     directory = tempfile.mkdtemp(prefix="runner-slice-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     program = f"{directory}/slice"
-    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-static", "-o", program, HERE / "slice.c"],
+    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-static", "-o", program, HERE / source],
                    check=True)
     return program
 
