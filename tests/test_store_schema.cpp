@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "faulty_disk.hpp"
+#include "store/schema.hpp"
 #include "store_support.hpp"
 
 using namespace runner;
@@ -90,7 +91,7 @@ TEST_CASE("a record of schema 1 is brought up to date by the writer, with all th
 
   Listener listener;
   auto writer = open_writer(path, listener);
-  CHECK(schema_of(path) == std::to_string(2));
+  CHECK(schema_of(path) == std::to_string(kSchemaVersion));
   NewRun again = a_run(old.info.id);
   again.jobs = old.jobs;
   REQUIRE(writer->resume_run(again, {}).ok());
@@ -119,11 +120,12 @@ TEST_CASE("a record that cannot be brought up to date stays as it was") {
   CHECK(schema_of(path) == "1");
   Listener listener;
   CHECK(Writer::open(path, listener).ok());
-  CHECK(schema_of(path) == "2");
+  CHECK(schema_of(path) == std::to_string(kSchemaVersion));
 }
 
 TEST_CASE("a record of a newer schema is refused with what to do, and not changed") {
-  for (const char* version : {"3", "99", "0", "-1", "2a", ""}) {
+  const std::string next = std::to_string(kSchemaVersion + 1);
+  for (const char* version : {next.c_str(), "99", "0", "-1", "2a", ""}) {
     CAPTURE(version);
     const TemporaryDirectory dir;
     const std::string path = dir / "state.db";

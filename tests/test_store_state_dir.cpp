@@ -237,8 +237,9 @@ TEST_CASE("keys become file names that say what they are") {
   CHECK(encode_key("a b\n", 0) == "a%20b%0A");
   CHECK(encode_key("100%", 0) == "100%25");
   CHECK(encode_key("model=LCDM,seed=3", 0) == "model=LCDM,seed=3~078");
-  CHECK(slice_log_path(17, "17", 1) == "slices/0000/17.1.log");
-  CHECK(slice_log_path(12'345'678, "a/b", 3) == "slices/12345/a%2Fb.3.log");
+  CHECK(slice_log_path("", 17, "17", 1) == "slices/0000/17.1.log");
+  CHECK(slice_log_path("merge", 0, "0", 2) == "slices/merge.0000/0.2.log");
+  CHECK(slice_log_path("", 12'345'678, "a/b", 3) == "slices/12345/a%2Fb.3.log");
 }
 
 namespace {
@@ -288,7 +289,8 @@ TEST_CASE("whatever the keys are, their file names are safe, all different and l
     const auto decoded = decode_key(name);
     REQUIRE((decoded == key || (!decoded && name.find('~') != std::string::npos && key.size() > 60)));
     for (const std::uint32_t attempt : {1U, UINT32_MAX}) {
-      const fs::path path = slice_log_path(index % 7, key, attempt);  // far more in one directory than there ever are
+      const fs::path path =
+          slice_log_path("", index % 7, key, attempt);  // far more in one directory than there ever are
       REQUIRE(path.filename().string().size() <= 255);
       REQUIRE(paths.insert(in_small_letters(path.filename())).second);
     }

@@ -73,7 +73,8 @@ po::options_description options_of(Verb verb) {
   if (runs) {
     add("dry-run,n", po::bool_switch(), "print the exact commands on stdout, start nothing");
     add("accept-changes", po::bool_switch(), "with --resume: go on although the spec changed; slices match by key");
-    add("slices", po::value<std::string>(), "only these: 3,7-9 as `runner status` prints them");
+    add("slices", po::value<std::vector<std::string>>()->composing(),
+        "only these, as `runner status` prints them: 3,7-9; of several jobs: JOB/3,7-9, may be repeated");
     add("survivors", po::value<std::string>(),
         "processes that outlived a runner that was killed: kill or refuse to start");
     add("no-guard", po::bool_switch(), "no second process that watches over the run: for debuggers");
@@ -184,7 +185,8 @@ Command run_command(Common common, const Values& values, bool resume) {
   command.resume = resume || has(values, "resume");
   command.accept_changes = has(values, "accept-changes");
   command.dry_run = has(values, "dry-run");
-  command.slices = text_of(values, "slices");
+  if (const auto it = values.find("slices"); it != values.end())
+    command.slices = it->second.as<std::vector<std::string>>();
   if (const auto print = text_of(values, "print")) {
     if (*print == "group") {
       command.print = core::Print::group;

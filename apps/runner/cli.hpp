@@ -29,7 +29,7 @@ struct RunCommand {
   bool resume = false;
   bool accept_changes = false;
   bool dry_run = false;
-  std::optional<std::string> slices;
+  std::vector<std::string> slices;
   std::optional<core::Print> print;  ///< unset: as the spec has it
   Survivors survivors = Survivors::kill;
   bool guard = true;

@@ -1,4 +1,7 @@
 // runner check: validates the spec and shows the plan, on stdout.
+#include <algorithm>
+#include <vector>
+
 #include "commands.hpp"
 #include "common.hpp"
 #include "core/template.hpp"
@@ -51,6 +54,50 @@ std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
   return text;
 }
 
+/// What a job's place in the tree does not say: the rest of its needs, and how it may run.
+std::string place_text(const core::Spec& spec, const core::JobSpec& job) {
+  std::string text = "  " + slices_text(job.slices);
+  for (const core::Need& need : job.needs) {
+    const std::string& name = spec.jobs[need.job].name;
+    text += need.each ? ", each after the same slice of " + name : ", after " + name;
+  }
+  if (job.n_procs) text += ", at most " + std::to_string(*job.n_procs) + " at a time";
+  if (job.priority != 0) text += ", priority " + std::to_string(job.priority);
+  if (job.allow_failures) {
+    const std::uint64_t tolerated = job.allow_failures->tolerated(job.slices.size());
+    text += ", what needs it goes on with up to " + util::format_count(tolerated) + " failed";
+  }
+  return text;
+}
+
+/// The jobs as a tree: each hangs on the last one in the file that it needs.
+class PlanTree {
+ public:
+  explicit PlanTree(const core::Spec& spec) : spec_(spec), below_(spec.jobs.size()) {
+    for (std::uint32_t j = 0; j < spec.jobs.size(); ++j) {
+      const auto& needs = spec.jobs[j].needs;
+      const auto last = std::ranges::max_element(needs, {}, &core::Need::job);
+      (last == needs.end() ? roots_ : below_[last->job]).push_back(j);
+    }
+  }
+  [[nodiscard]] std::string text() const { return branch(roots_, "  "); }
+
+ private:
+  [[nodiscard]] std::string branch(const std::vector<std::uint32_t>& jobs, const std::string& indent) const {
+    std::string text;
+    for (const std::uint32_t j : jobs) {
+      const bool is_last = j == jobs.back();
+      text += indent + (is_last ? "`-- " : "|-- ") + spec_.jobs[j].name + place_text(spec_, spec_.jobs[j]) + "\n";
+      text += branch(below_[j], indent + (is_last ? "    " : "|   "));
+    }
+    return text;
+  }
+
+  const core::Spec& spec_;
+  std::vector<std::uint32_t> roots_;
+  std::vector<std::vector<std::uint32_t>> below_;
+};
+
 }  // namespace
 
 int check(const CheckCommand& command) {
@@ -60,6 +107,7 @@ int check(const CheckCommand& command) {
   if (!fits(*spec, machine)) return kUsage;
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
   std::string text = util::escape_for_display(spec->path, 20'000) + ": valid\n";
+  if (spec->jobs.size() > 1) text += spec->name + "\n" + PlanTree(*spec).text();
   for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);
   text +=
       line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);

@@ -3,6 +3,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "core/job_selection.hpp"
 #include "core/template.hpp"
 #include "exit_codes.hpp"
 #include "run/session.hpp"
@@ -48,19 +49,12 @@ int dry_run(const RunCommand& command) {
     plans = std::move(session.plans);
     run_id = session.run.id;
   } else {
-    for (const auto& job : spec.jobs) {
-      core::JobPlan plan;
-      plan.todo = core::IntervalSet::first_n(job.slices.size());
-      if (command.slices) {
-        auto selected = job.slices.select(*command.slices);
-        if (!selected) {
-          complain("--slices: " + selected.error().message);
-          return kUsage;
-        }
-        plan.todo = std::move(*selected);
-      }
-      plans.push_back(std::move(plan));
+    auto selection = core::select_slices(spec, command.slices);
+    if (!selection) {
+      complain("--slices: " + selection.error().message);
+      return kUsage;
     }
+    for (auto& slices : *selection) plans.emplace_back().todo = std::move(slices).value_or(core::IntervalSet());
   }
   bool all_expand = true;
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {

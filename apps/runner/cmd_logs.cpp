@@ -23,21 +23,33 @@ struct SliceRef {
   std::uint64_t slice = 0;
 };
 
-/// The slice with that key; without a spec any more, the one whose record has it.
-std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& key) {
-  if (run.spec) {
-    for (std::uint32_t j = 0; j < run.spec->jobs.size(); ++j) {
-      const auto& slices = run.spec->jobs[j].slices;
-      if (const auto index = slices.find(key)) return SliceRef{j, *index};
-      // As --slices takes it: an index where keys are no numbers, @3 anywhere.
-      const auto selected = slices.select(key);
-      if (selected && selected->count() == 1) return SliceRef{j, selected->intervals().front().first};
-    }
-    return std::nullopt;
+std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t number, const std::string& key) {
+  if (const auto index = job.slices.find(key)) return SliceRef{number, *index};
+  // As --slices takes it: an index where keys are no numbers, @3 anywhere.
+  const auto selected = job.slices.select(key);
+  if (selected && selected->count() == 1) return SliceRef{number, selected->intervals().front().first};
+  return std::nullopt;
+}
+
+/// The slice with that key, of several jobs JOB/KEY, or JOB where it has only one; without a spec any more, the one
+/// whose record has it.
+std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& name) {
+  const auto& jobs = run.stored.jobs;
+  std::string key = name;
+  std::optional<std::uint32_t> of_job;
+  if (jobs.size() > 1) {
+    const std::size_t slash = name.find('/');
+    const auto job = std::ranges::find(jobs, name.substr(0, slash), &store::NewRun::Job::name);
+    if (job == jobs.end() || (slash == std::string::npos && job->slices != 1)) return std::nullopt;
+    of_job = static_cast<std::uint32_t>(job - jobs.begin());
+    if (slash == std::string::npos) return SliceRef{*of_job, 0};
+    key = name.substr(slash + 1);
   }
+  if (run.spec) return find_in_job(run.spec->jobs[of_job.value_or(0)], of_job.value_or(0), key);
   std::optional<SliceRef> found;
   (void)run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
-    if (record.key == key) found = SliceRef{record.id.job, record.id.slice};
+    if (record.key == key && record.id.job == of_job.value_or(record.id.job))
+      found = SliceRef{record.id.job, record.id.slice};
   });
   return found;
 }
@@ -113,7 +125,9 @@ int logs(const LogsCommand& command) {
   auto* const run = &std::get<RecordedRun>(found);
   const auto slice = find_slice(*run, command.slice);
   if (!slice) {
-    complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id);
+    const bool several = run->stored.jobs.size() > 1;
+    complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id +
+             (several ? "; it has several jobs, whose slices are called JOB/SLICE" : ""));
     return kUsage;
   }
   auto record = find_attempt(*run, *slice, command.attempt);

@@ -245,11 +245,11 @@ int run(const RunCommand& command) {
   session.run.containment = session.view.info.containment = containment(guard);
   if (command.resume && session.slices_to_run() == 0) {
     if (command.common.verbosity >= 0) {
-      complain(command.slices ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
-                              : "nothing left to run: every slice of run " + session.run.id + " succeeded");
+      complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
+                                       : "nothing left to run: every slice of run " + session.run.id + " succeeded");
     }
     // A run that was killed after its last slice still has its own end to record.
-    if (command.slices || session.completed) return kSucceeded;
+    if (!command.slices.empty() || session.completed) return kSucceeded;
   }
   const int code = run_session(command, spec, std::move(session), start);
   if (const auto told = end_leftovers(guard); !told.empty()) complain(told);  // of a run that could not be recorded

@@ -14,6 +14,7 @@ namespace {
 
 std::uint64_t slices_selected(const store::NewRun::Job& job) {
   if (job.selection.empty()) return job.slices;
+  if (job.selection == "-") return 0;
   std::uint64_t count = 0;
   if (auto ranges = core::parse_ranges(job.selection)) {
     for (const auto& range : *ranges) count += range.size();
@@ -25,7 +26,9 @@ util::Result<core::RunView> view_of(RecordedRun& run) {
   core::RunView view;
   view.info = run.stored.info;
   view.info.live = run.live;
-  for (const auto& job : run.stored.jobs) view.jobs.emplace_back(job.name, slices_selected(job));
+  for (const auto& job : run.stored.jobs) {
+    view.jobs.emplace_back(job.name, slices_selected(job)).move(job.state, job.reason);
+  }
   auto read = run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
     if (record.id.job < view.jobs.size()) view.jobs[record.id.job].add_record(record, run.live);
   });

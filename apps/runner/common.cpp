@@ -313,7 +313,8 @@ std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, cons
 report::Labels labels_of(const core::Spec* spec) {
   if (spec == nullptr) return {};
   return [spec](std::uint32_t job, const core::IntervalSet& indices, std::size_t max_intervals) {
-    return spec->jobs.at(job).slices.format_selection(indices, max_intervals);
+    const core::JobSpec& of = spec->jobs.at(job);
+    return (spec->jobs.size() > 1 ? of.name + "/" : "") + of.slices.format_selection(indices, max_intervals);
   };
 }
 

@@ -31,6 +31,8 @@ class ChunkedSet {
     const auto it = chunks_.find(index >> kShift);
     return it != chunks_.end() && it->second.contains(index);
   }
+  /// The lowest; of a set that is not empty.
+  [[nodiscard]] std::uint64_t first() const { return chunks_.begin()->second.intervals().front().first; }
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] IntervalSet intervals() const {

@@ -43,7 +43,17 @@ class JobView {
   /// that waits for its retry is failed by its rows and waiting by its events.
   void apply(const Event& event);
 
+  void move(State state, std::string reason) {
+    state_ = state;
+    reason_ = std::move(reason);
+  }
+
   [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] bool is_over() const {
+    return state_ == State::completed || state_ == State::terminated || state_ == State::disabled;
+  }
+  [[nodiscard]] const std::string& reason() const { return reason_; }  ///< why it is in that state, if there is more
   [[nodiscard]] std::uint64_t total() const { return total_; }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_.count(); }
   // The sets are copies: name one before going over its intervals().
@@ -77,6 +87,8 @@ class JobView {
 
   std::string name_;
   std::uint64_t total_ = 0;
+  State state_ = State::initial;
+  std::string reason_;
   ChunkedSet succeeded_;
   ChunkedSet failed_;
   std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 
 namespace runner::core {
 
@@ -33,9 +34,18 @@ Duration retry_delay(const RetryPolicy& policy, const AttemptId& failed, std::ui
 
 }  // namespace
 
-Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity) : capacity_(capacity) {
+Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity) : dependants_(jobs.size()), capacity_(capacity) {
   assert(capacity.slots > 0);
-  for (auto& plan : jobs) jobs_.push_back({.plan = std::move(plan)});
+  for (std::uint32_t j = 0; j < jobs.size(); ++j) jobs_.emplace_back(j, std::move(jobs[j]));
+  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+    for (const Need& need : jobs_[j].plan().needs) {
+      dependants_[need.job].push_back(j);
+      if (need.each) jobs_[need.job].keeps_successes = true;
+    }
+  }
+  order_.resize(jobs_.size());
+  std::iota(order_.begin(), order_.end(), 0U);
+  std::ranges::stable_sort(order_, std::ranges::greater(), [&](std::uint32_t j) { return jobs_[j].plan().priority; });
   for (std::uint32_t slot = 0; slot < capacity.slots; ++slot) free_slots_.insert(free_slots_.end(), slot);
 }
 
@@ -45,11 +55,11 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     TimePoint now;
     Actions& actions;
 
-    void operator()(const Start&) const { self.rate_since_ = now; }
-    void operator()(const Claimed& claimed) const {
-      if (self.stop_ != Stop::none) return;  // they were taken back
-      self.on_claimed(claimed.count, now);
+    void operator()(const Start&) const {
+      self.rate_since_ = now;
+      self.begin(actions);
     }
+    void operator()(const Claimed& claimed) const { self.on_claimed(claimed.count, now); }
     void operator()(const Started& started) const { self.on_started(started.id, now); }
     void operator()(const Finished& finished) const { self.on_finished(finished, now, actions); }
     void operator()(const Control& control) const {
@@ -70,6 +80,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
   };
   std::visit(Visitor{*this, now, actions}, input);
   on_deadlines(now, actions);
+  close_jobs(actions);
   if (stop_ == Stop::none) {
     launch_ready(actions);
     claim_ahead(now, actions);
@@ -80,7 +91,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
 void Scheduler::on_started(const AttemptId& id, TimePoint now) {
   const auto it = running_.find(id);
   assert(it != running_.end());
-  const auto& timeout = jobs_[id.job].plan.timeout;
+  const auto& timeout = jobs_[id.job].plan().timeout;
   if (timeout && !it->second.ended_by_us) {
     set_deadline(timeouts_, id, it->second.timeout, running_time(now) + *timeout);
   }
@@ -108,8 +119,10 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
 
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
-  const Resources& need = jobs_[finished.id.job].plan.need;
+  JobQueue& job = jobs_[finished.id.job];
+  const Resources& need = job.plan().need;
   free_slots_.insert(it->second.slot);
+  --job.running;
   used_.slots -= 1;
   used_.cpus_milli -= need.cpus_milli;
   used_.memory -= need.memory;
@@ -118,11 +131,12 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
 }
 
 void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& actions) {
-  JobState& job = jobs_[settled.id.job];
-  const RetryPolicy& policy = job.plan.retry;
-  const std::uint32_t retry = settled.id.number - earlier_attempts(settled.id);
+  const std::uint32_t j = settled.id.job;
+  JobQueue& job = jobs_[j];
+  const RetryPolicy& policy = job.plan().retry;
+  const std::uint32_t retry = settled.id.number - job.earlier_attempts(settled.id.slice);
   Settle verdict = settled;
-  if (stop_ == Stop::none && retry <= policy.retries && policy.applies_to(settled.ending)) {
+  if (job.stop == Stop::none && retry <= policy.retries && policy.applies_to(settled.ending)) {
     verdict.retry_in = retry_delay(policy, settled.id, retry);
     AttemptId next = settled.id;
     ++next.number;
@@ -133,13 +147,16 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   }
   const Outcome outcome = settled.ending.outcome;
   actions.emplace_back(std::move(verdict));
-  if (outcome == Outcome::succeeded || outcome == Outcome::cancelled) return;
-  ++job.failed;
-  if (stop_ == Stop::none && job.plan.max_failed && job.failed > *job.plan.max_failed) {
-    actions.emplace_back(Halt{"max_failed: " + std::to_string(job.failed) +
-                              (job.failed == 1 ? " slice failed, " : " slices failed, ") +
-                              std::to_string(*job.plan.max_failed) + " allowed"});
-    stop(job.plan.on_halt == OnHalt::drain ? Stop::drain : Stop::terminate, now, actions);
+  job.count(outcome, settled.id.slice);
+  if (outcome == Outcome::succeeded) return slice_succeeded(j, settled.id.slice);
+  if (outcome == Outcome::cancelled) return;
+  slice_failed(j, settled.id.slice, "failed", actions);
+  if (job.stop == Stop::none && job.plan().max_failed && job.failed() > *job.plan().max_failed) {
+    const std::string name = jobs_.size() > 1 ? job.plan().name + ": " : "";
+    actions.emplace_back(Halt{j, name + "max_failed: " + std::to_string(job.failed()) +
+                                     (job.failed() == 1 ? " slice failed, " : " slices failed, ") +
+                                     std::to_string(*job.plan().max_failed) + " allowed"});
+    stop_job(j, job.plan().on_halt == OnHalt::drain ? Stop::drain : Stop::terminate, now, actions);
   }
 }
 
@@ -167,70 +184,120 @@ void Scheduler::end(const AttemptId& id, Running& attempt, Outcome why, bool by_
     attempt.kill_sent = true;
   } else if (!asked_before) {
     actions.emplace_back(Terminate{id});
-    set_deadline(graces_, id, attempt.grace, now + jobs_[id.job].plan.grace);
+    set_deadline(graces_, id, attempt.grace, now + jobs_[id.job].plan().grace);
   }
 }
 
 void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   if (how <= stop_) return;
-  if (stop_ == Stop::none) drop_what_waits(actions);
-  starved_ = false;
   stop_ = how;
-  if (how == Stop::drain) return;
-  for (auto& [id, attempt] : running_) end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);
+  starved_ = false;
+  for (std::uint32_t j = 0; j < jobs_.size(); ++j) stop_job(j, how, now, actions);
 }
 
-/// Nothing new will be launched: claims are taken back, and promised retries become final failures.
-void Scheduler::drop_what_waits(Actions& actions) {
-  for (const AttemptId& id : claims_) actions.emplace_back(Unclaim{id});
-  claims_.clear();
-  durable_ = 0;
-  delayed_.clear();
-  for (auto& [next, ending] : promised_) {
+void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
+  JobQueue& job = jobs_[j];
+  if (how <= job.stop) return;
+  if (job.stop == Stop::none) drop_what_waits(j, actions);
+  job.stop = how;
+  if (how == Stop::drain) return;
+  for (auto& [id, attempt] : running_) {
+    if (id.job == j) end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);
+  }
+}
+
+/// Nothing new of this job will be launched: claims are taken back, and promised retries become final failures.
+void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
+  JobQueue& job = jobs_[j];
+  for (const AttemptId& id : job.claims) actions.emplace_back(Unclaim{id});
+  job.claims.clear();
+  job.durable = 0;
+  std::ranges::replace(unacknowledged_, j, kTakenBack);
+  std::erase_if(delayed_, [j](const auto& retry) { return retry.second.job == j; });
+  for (auto it = promised_.begin(); it != promised_.end();) {
+    auto& [next, ending] = *it;
+    if (next.job != j) {
+      ++it;
+      continue;
+    }
     AttemptId last = next;
     --last.number;
+    job.count(ending.outcome, last.slice);
     actions.emplace_back(Abandon{last, std::move(ending)});
+    it = promised_.erase(it);
   }
-  promised_.clear();
 }
+
+// ---- claims and launches
 
 void Scheduler::launch_ready(Actions& actions) {
-  while (durable_ > 0 && fits(jobs_[claims_.front().job].plan.need)) {
-    const AttemptId id = claims_.front();
-    claims_.pop_front();
-    --durable_;
-    const Resources& need = jobs_[id.job].plan.need;
-    used_.slots += 1;
-    used_.cpus_milli += need.cpus_milli;
-    used_.memory += need.memory;
-    const auto slot = free_slots_.extract(free_slots_.begin()).value();
-    running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
-    promised_.erase(id);
-    ++launches_;
-    actions.emplace_back(Launch{id, slot});
+  while (JobQueue* job = next_to_launch()) {
+    const AttemptId id = job->claims.front();
+    job->claims.pop_front();
+    --job->durable;
+    launch(id, actions);
   }
 }
 
-/// Keeps the free slots and `window_` more supplied with durable claims.
+/// The first by rank that has a claim and room in its own share. One that does not fit beside what runs holds back
+/// those after it: else a big one could wait for ever.
+JobQueue* Scheduler::next_to_launch() {
+  if (free_slots_.empty()) return nullptr;
+  for (const std::uint32_t j : order_) {
+    JobQueue& job = jobs_[j];
+    if (job.durable == 0 || share_left(job) == 0) continue;
+    return fits(job.plan().need) ? &job : nullptr;
+  }
+  return nullptr;
+}
+
+std::size_t Scheduler::share_left(const JobQueue& job) const {
+  const std::uint32_t share = std::min(job.plan().n_procs.value_or(capacity_.slots), capacity_.slots);
+  return share - std::min(share, job.running);
+}
+
+void Scheduler::launch(const AttemptId& id, Actions& actions) {
+  JobQueue& job = jobs_[id.job];
+  const Resources& need = job.plan().need;
+  used_.slots += 1;
+  used_.cpus_milli += need.cpus_milli;
+  used_.memory += need.memory;
+  ++job.running;
+  if (job.state() == State::ready) move_job(id.job, State::running, actions);
+  const auto slot = free_slots_.extract(free_slots_.begin()).value();
+  running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
+  promised_.erase(id);
+  ++launches_;
+  actions.emplace_back(Launch{id, slot});
+}
+
+/// Keeps the free slots and `window_` more supplied with durable claims, by rank; of one job never more than it may
+/// soon launch.
 void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     claim(delayed_.begin()->second, now, actions);
     delayed_.erase(delayed_.begin());
   }
-  const std::size_t wanted = free_slots_.size() + window_;
-  while (claims_.size() < wanted) {
-    const auto id = next_slice();
-    if (!id) break;
-    claim(*id, now, actions);
-  }
-  if (durable_ == 0 && !claims_.empty() && fits(jobs_[claims_.front().job].plan.need)) {
-    starved_ = true;
+  std::size_t wanted = free_slots_.size() + window_;
+  for (const std::uint32_t j : order_) {
+    JobQueue& job = jobs_[j];
+    const std::size_t own = std::min(wanted, std::min(share_left(job), free_slots_.size()) + window_);
+    while (job.claims.size() < own && (job.state() == State::ready || job.state() == State::running)) {
+      if (job.stop != Stop::none) break;
+      const auto id = job.take_next();
+      if (!id) break;
+      claim(*id, now, actions);
+    }
+    wanted -= std::min(wanted, job.claims.size());
+    const bool waits = job.durable == 0 && !job.claims.empty() && share_left(job) > 0;
+    if (waits && !free_slots_.empty() && fits(job.plan().need)) starved_ = true;
   }
 }
 
 void Scheduler::claim(const AttemptId& id, TimePoint now, Actions& actions) {
-  if (claims_.size() == durable_) claimed_since_ = now;
-  claims_.push_back(id);
+  if (unacknowledged_.empty()) claimed_since_ = now;
+  jobs_[id.job].claims.push_back(id);
+  unacknowledged_.push_back(id.job);
   actions.emplace_back(Claim{id});
 }
 
@@ -238,8 +305,12 @@ void Scheduler::claim(const AttemptId& id, TimePoint now, Actions& actions) {
 /// starved since the last commit the window doubles (in step); when none has, it shrinks to what is launched in two
 /// commits' time, or in kRateSpan where commits are fast.
 void Scheduler::on_claimed(std::uint64_t count, TimePoint now) {
-  durable_ += count;
-  assert(durable_ <= claims_.size());
+  assert(count <= unacknowledged_.size());
+  for (; count > 0; --count) {
+    const std::uint32_t job = unacknowledged_.front();
+    unacknowledged_.pop_front();
+    if (job != kTakenBack) ++jobs_[job].durable;
+  }
   const Duration latency = now - claimed_since_;
   claimed_since_ = now;
   const Duration span = now - rate_since_;
@@ -255,43 +326,12 @@ void Scheduler::on_claimed(std::uint64_t count, TimePoint now) {
   starved_ = false;
 }
 
-std::optional<AttemptId> Scheduler::next_slice() {
-  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
-    JobState& job = jobs_[j];
-    const auto& intervals = job.plan.todo.intervals();
-    if (job.interval == intervals.size()) continue;
-    const auto& [first, last] = intervals[job.interval];
-    AttemptId id{j, first + job.offset, 1};
-    if (id.slice == last) {
-      ++job.interval;
-      job.offset = 0;
-    } else {
-      ++job.offset;
-    }
-    id.number = earlier_attempts(id) + 1;
-    return id;
-  }
-  return std::nullopt;
-}
-
-bool Scheduler::exhausted() const {
-  return claims_.empty() && delayed_.empty() && std::ranges::all_of(jobs_, [](const JobState& job) {
-           return job.interval == job.plan.todo.intervals().size();
-         });
-}
-
 /// What is too big for the machine still runs, alone: waiting would be for ever.
 bool Scheduler::fits(const Resources& need) const {
   if (used_.slots >= capacity_.slots) return false;
   if (running_.empty()) return true;
   return (need.cpus_milli == 0 || used_.cpus_milli + need.cpus_milli <= capacity_.cpus_milli) &&
          (need.memory == 0 || used_.memory + need.memory <= capacity_.memory);
-}
-
-std::uint32_t Scheduler::earlier_attempts(const AttemptId& id) const {
-  const auto& attempted = jobs_[id.job].plan.attempted;
-  const auto it = attempted.find(id.slice);
-  return it == attempted.end() ? 0 : it->second;
 }
 
 void Scheduler::set_deadline(Deadlines& all, const AttemptId& id, std::optional<TimePoint>& mine,
@@ -303,7 +343,7 @@ void Scheduler::set_deadline(Deadlines& all, const AttemptId& id, std::optional<
 
 void Scheduler::conclude(Actions& actions) {
   if (done_) return;
-  if (running_.empty() && (stop_ != Stop::none || exhausted())) {
+  if (running_.empty() && std::ranges::all_of(jobs_, &JobQueue::is_over)) {
     done_ = true;
     actions.emplace_back(Done{});
     return;

@@ -9,13 +9,12 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "core/attempt.hpp"
-#include "core/interval_set.hpp"
-#include "core/spec.hpp"
+#include "core/job_plan.hpp"
+#include "core/job_queue.hpp"
 
 namespace runner::core {
 
@@ -71,36 +70,30 @@ struct Abandon {
   Ending ending;
 };
 struct Halt {
+  std::uint32_t job = 0;
   std::string reason;
-};  ///< max_failed was passed; said once
+};  ///< max_failed was passed; said once a job
+struct MoveJob {
+  std::uint32_t job = 0;
+  State state = State::initial;  ///< the job's from now on
+  std::string reason;
+};
+struct DisableSlice {
+  std::uint32_t job = 0;
+  std::uint64_t slice = 0;
+  std::string reason;
+};  ///< it will not run: a slice that it needs has failed
 struct WakeAt {
   util::TimePoint at;
 };               ///< replaces any earlier wish
 struct Done {};  ///< nothing runs and nothing is left to start
-using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, WakeAt, Done>;
+using Action =
+    std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, MoveJob, DisableSlice, WakeAt, Done>;
 using Actions = std::vector<Action>;
-
-/// What one slice of a job occupies, and what the machine has. Slots are always counted; the rest only where declared.
-struct Resources {
-  std::uint32_t slots = 1;
-  std::int64_t cpus_milli = 0;
-  std::uint64_t memory = 0;  ///< bytes
-};
-
-struct JobPlan {
-  IntervalSet todo;                                            ///< slices to run, in this order
-  std::unordered_map<std::uint64_t, std::uint32_t> attempted;  ///< slice -> attempts of earlier sessions
-  RetryPolicy retry;
-  std::optional<util::Duration> timeout;
-  util::Duration grace = std::chrono::seconds(10);
-  Resources need;
-  std::optional<std::uint64_t> max_failed;  ///< tolerated failures
-  OnHalt on_halt = OnHalt::drain;
-};
 
 class Scheduler {
  public:
-  /// `capacity.slots` is n_procs. Jobs run in order, sharing the capacity.
+  /// `capacity.slots` is n_procs, shared by all jobs. What jobs need must be free of cycles.
   Scheduler(std::vector<JobPlan> jobs, Resources capacity);
 
   /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
@@ -109,10 +102,8 @@ class Scheduler {
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   /// A slot is free for a claim that is not durable yet: the commit is waited for.
   [[nodiscard]] bool starved() const { return starved_; }
-  [[nodiscard]] bool stopping() const { return stop_ != Stop::none; }
 
  private:
-  enum class Stop : std::uint8_t { none, drain, terminate, kill };
   struct Running {
     std::uint32_t slot = 0;
     std::optional<Outcome> ended_by_us;  ///< timed_out or cancelled, once asked to terminate
@@ -121,35 +112,45 @@ class Scheduler {
     std::optional<util::TimePoint> grace;
   };
   using Deadlines = std::set<std::pair<util::TimePoint, AttemptId>>;
-  struct JobState {
-    JobPlan plan;
-    std::size_t interval = 0;  ///< cursor into plan.todo.intervals()
-    std::uint64_t offset = 0;  ///< within that interval
-    std::uint64_t failed = 0;
-  };
-
   void on_started(const AttemptId& id, util::TimePoint now);
   void on_finished(const Finished& finished, util::TimePoint now, Actions& actions);
   void on_deadlines(util::TimePoint now, Actions& actions);
   void stop(Stop how, util::TimePoint now, Actions& actions);
+  void stop_job(std::uint32_t job, Stop how, util::TimePoint now, Actions& actions);
   void end(const AttemptId& id, Running& attempt, Outcome why, bool by_force, util::TimePoint now, Actions& actions);
   void retry_or_count(const Settle& settled, util::TimePoint now, Actions& actions);
+  void drop_what_waits(std::uint32_t job, Actions& actions);
+  // of jobs: scheduler_jobs.cpp
+  void begin(Actions& actions);
+  void move_job(std::uint32_t job, State state, Actions& actions, const std::string& reason = {});
+  void look_at_needs(std::uint32_t job, Actions& actions);
+  void slice_succeeded(std::uint32_t job, std::uint64_t slice);
+  void slice_failed(std::uint32_t job, std::uint64_t slice, const std::string& why, Actions& actions);
+  void disable_what_waits_for(std::uint32_t job, Actions& actions);
+  void disable_job(std::uint32_t job, const std::string& why, Actions& actions);
+  void tell_dependants(std::uint32_t job, Actions& actions);
+  void close_jobs(Actions& actions);
+  bool close_job(std::uint32_t job, Actions& actions);
+  [[nodiscard]] bool is_released(std::uint32_t job, std::uint64_t slice) const;
+  // of claims and launches
   void launch_ready(Actions& actions);
+  void launch(const AttemptId& id, Actions& actions);
   void claim_ahead(util::TimePoint now, Actions& actions);
   void claim(const AttemptId& id, util::TimePoint now, Actions& actions);
-  void drop_what_waits(Actions& actions);
   void on_claimed(std::uint64_t count, util::TimePoint now);
+  [[nodiscard]] JobQueue* next_to_launch();
+  [[nodiscard]] std::size_t share_left(const JobQueue& job) const;
+  [[nodiscard]] bool fits(const Resources& need) const;
+  // of time
   void hold(bool held, util::TimePoint now);
   [[nodiscard]] util::TimePoint running_time(util::TimePoint now) const;
   static void set_deadline(Deadlines& all, const AttemptId& id, std::optional<util::TimePoint>& mine,
                            std::optional<util::TimePoint> at);
   void conclude(Actions& actions);
-  [[nodiscard]] std::optional<AttemptId> next_slice();
-  [[nodiscard]] bool exhausted() const;
-  [[nodiscard]] bool fits(const Resources& need) const;
-  [[nodiscard]] std::uint32_t earlier_attempts(const AttemptId& id) const;
 
-  std::vector<JobState> jobs_;
+  std::vector<JobQueue> jobs_;
+  std::vector<std::uint32_t> order_;                    ///< of jobs: by priority, then as they are in the spec
+  std::vector<std::vector<std::uint32_t>> dependants_;  ///< job -> the jobs whose needs name it
   Resources capacity_;
   Resources used_{0, 0, 0};
   Stop stop_ = Stop::none;
@@ -162,11 +163,11 @@ class Scheduler {
   util::Duration stood_{};                             ///< how long attempts were held, all in all
   std::multimap<util::TimePoint, AttemptId> delayed_;  ///< retries, by the time they may be claimed
   std::map<AttemptId, Ending> promised_;               ///< retries not launched yet, with the ending before them
-  std::deque<AttemptId> claims_;                       ///< asked for and not launched; the first `durable_` are on disk
-  std::size_t durable_ = 0;
-  std::size_t window_ = 0;    ///< claims held beyond the free slots
-  bool starved_ = false;      ///< a slot had to wait for a claim since the last Claimed
-  std::size_t launches_ = 0;  ///< since rate_since_
+  static constexpr std::uint32_t kTakenBack = UINT32_MAX;
+  std::deque<std::uint32_t> unacknowledged_;  ///< the jobs of claims that are not durable, in the order asked for
+  std::size_t window_ = 0;                    ///< claims held beyond the free slots
+  bool starved_ = false;                      ///< a slot had to wait for a claim since the last Claimed
+  std::size_t launches_ = 0;                  ///< since rate_since_
   util::TimePoint rate_since_{};
   util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
   std::optional<util::TimePoint> wake_;

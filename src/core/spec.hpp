@@ -42,6 +42,12 @@ struct RetryPolicy {
   [[nodiscard]] bool applies_to(const Ending& ending) const;
 };
 
+/// `needs: [a]`: after all of job `job` has completed; `needs_each`: slice i after slice i of that job.
+struct Need {
+  std::uint32_t job = 0;  ///< position in Spec::jobs
+  bool each = false;
+};
+
 struct JobSpec {
   std::string name;
   SliceList slices;
@@ -62,6 +68,11 @@ struct JobSpec {
   std::optional<std::int64_t> cpus_milli;  ///< thousandths of a CPU one slice needs
   std::optional<std::uint64_t> memory;     ///< bytes one slice needs
   bool env_compat_slurm = false;
+  // Only where there are several jobs:
+  std::vector<Need> needs;
+  std::optional<FailureLimit> allow_failures;  ///< so many, and the jobs that need this one go on all the same
+  std::optional<std::uint32_t> n_procs;        ///< slices of this job at a time; unset: the run's n_procs
+  int priority = 0;                            ///< ready slices of jobs with a higher one go first
 };
 
 struct LogSpec {
@@ -84,7 +95,7 @@ struct Spec {
   std::uint32_t keep_runs = 30;
   LogSpec log;
   Print print = Print::none;
-  std::vector<JobSpec> jobs;  ///< one for now
+  std::vector<JobSpec> jobs;  ///< in the order of the file; one, named as the run, where there is no `jobs:`
 };
 
 /// Every variable of one attempt: vars, the slice's own, and the ones that are always there

@@ -115,6 +115,8 @@ void write_running(JsonWriter& json, const core::AttemptRecord& record, const Re
 void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, const ReportContext& context) {
   json.begin_object();
   json.member("name", view.name());
+  json.member("state", core::name(view.state()));
+  json.member("reason", view.reason());
   json.member("total", view.total());
   json.member("succeeded", view.succeeded());
   json.member("failed", view.failed());

@@ -86,10 +86,20 @@ std::string running_text(const core::JobView& job, util::WallTime now) {
   return out;
 }
 
+std::string job_state_text(const core::JobView& job, bool live, const Style& style) {
+  if (!live && job.state() == core::State::running) return style(Tone::bad, "ended without finishing");
+  std::string text = style(job.state());
+  if (!job.reason().empty()) text += ": " + util::escape_for_display(job.reason(), 1000);
+  return text;
+}
+
 std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {
   const core::JobView& job = source.view.jobs[j];
   std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style);
-  if (source.view.jobs.size() > 1) out = "\njob     " + util::escape_for_display(job.name()) + "\n" + out;
+  if (source.view.jobs.size() > 1) {
+    std::string state = job_state_text(job, source.view.info.live, style);
+    out = "\njob     " + util::escape_for_display(job.name()) + ": " + state + "\n" + out;
+  }
   if (job.retries() > 0) out += " (" + count_of(job.retries(), "retry", "retries") + ")";
   out += "\n";
   if (!job.running().empty()) out += "\n" + running_text(job, source.now);

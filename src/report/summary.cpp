@@ -17,10 +17,29 @@ bool all_succeeded(const core::RunView& view) {
 std::string job_line(const core::JobView& job, const Style& style) {
   const std::string name = util::escape_for_display(job.name());
   const std::string slices = count_of(job.total(), "slice", "slices");
+  if (job.state() == core::State::disabled) {
+    return name + ": " + style(core::State::disabled) + ": " + util::escape_for_display(job.reason(), 1000);
+  }
   if (job.succeeded() == job.total()) {
     return name + ": " + (job.total() == 1 ? "" : "all ") + slices + " " + style(Tone::good, "succeeded");
   }
   return name + ": " + slices + ": " + count_text(job, style);
+}
+
+/// "thesis: all 4 jobs completed", "thesis: 2 of 4 jobs completed"
+std::string jobs_line(const core::RunView& view, const Style& style) {
+  std::uint64_t jobs = 0;
+  std::uint64_t completed = 0;
+  for (const auto& job : view.jobs) {
+    jobs += job.total() > 0 ? 1 : 0;
+    completed += job.total() > 0 && job.succeeded() == job.total() ? 1 : 0;
+  }
+  const bool all = completed == jobs;
+  return util::escape_for_display(view.info.name) + ": " +
+         (!all       ? util::format_count(completed) + " of "
+          : jobs > 1 ? "all "
+                     : "") +
+         count_of(jobs, "job", "jobs") + " " + style(all ? Tone::good : Tone::bad, "completed");
 }
 
 std::uint64_t retries(const core::RunView& view) {
@@ -38,14 +57,15 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
     out += util::escape_for_display(view.info.name) + ": " + style(Tone::caution, "stopped early") + ": " +
            util::escape_for_display(view.info.reason) + "\n";
   }
+  std::string time = " in " + util::format_duration_short(elapsed);
+  if (const auto n = retries(view); n > 0) time += " (" + count_of(n, "retry", "retries") + ")";
+  const bool is_one = view.jobs.size() == 1;
   for (std::uint32_t j = 0; j < view.jobs.size(); ++j) {
-    out += job_line(view.jobs[j], style);
-    if (j + 1 == view.jobs.size()) {
-      out += " in " + util::format_duration_short(elapsed);
-      if (const auto n = retries(view); n > 0) out += " (" + count_of(n, "retry", "retries") + ")";
-    }
-    out += "\n" + failure_text(view.jobs[j], j, context, style);
+    if (view.jobs[j].total() == 0 && !is_one) continue;  // left out
+    out += job_line(view.jobs[j], style) + (is_one ? time : "") + "\n";
+    out += failure_text(view.jobs[j], j, context, style);
   }
+  if (!is_one) out += jobs_line(view, style) + time + "\n";
   if (all_succeeded(view)) return out;
   if (!context.run_dir.empty()) out += "logs: " + util::shell_quote_for_display(context.run_dir + "/slices") + "\n";
   return out + "to run what is left: " + resume_command(context, view.info) + "\n";

@@ -72,6 +72,7 @@ LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
 void Loop::begin() {
   begun_at_ = util::wall_now();
   begun_ = util::steady_now();
+  tell_initial();
   move_run(core::State::ready);
   move_run(core::State::running);
   feed(core::Start{});
@@ -123,8 +124,9 @@ void Loop::carry_out(const core::Launch& action) {
   executor_->launch({.id = action.id,
                      .slot = action.slot,
                      .attempt = std::move(*expanded),
-                     .key = attempt.key,
-                     .log = store::slice_log_path(action.id.slice, attempt.key, action.id.number),
+                     .key = has_several_jobs() ? slice_name(action.id, attempt.key) : attempt.key,
+                     .log = store::slice_log_path(has_several_jobs() ? job.name : std::string(), action.id.slice,
+                                                  attempt.key, action.id.number),
                      .job = &job});
 }
 
@@ -152,7 +154,34 @@ void Loop::carry_out(const core::Abandon& action) {
 
 void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
-  notice(action.reason + "; no further slice is started");
+  notice(action.reason + "; no further slice" + (has_several_jobs() ? " of it" : "") + " is started");
+}
+
+/// The one job of a simple spec is the run by another name: its own moves are recorded, but told as the run's.
+void Loop::carry_out(const core::MoveJob& action) {
+  core::Event event;
+  event.at = wall_now();
+  event.kind = core::SystemKind::job;
+  event.state = action.state;
+  event.id.job = action.job;
+  event.name = setup_.spec->jobs[action.job].name;
+  event.pid = ::getpid();
+  event.reason = action.reason;
+  last_sequence_ = writer_->job_state(action.job, action.state, event.at, action.reason);
+  if (has_several_jobs()) when_committed(last_sequence_, std::move(event));
+}
+
+/// Nothing to record: it follows from what is.
+void Loop::carry_out(const core::DisableSlice& action) {
+  core::Event event;
+  event.at = wall_now();
+  event.state = core::State::disabled;
+  event.id = {.job = action.job, .slice = action.slice, .number = 0};
+  event.key = setup_.spec->jobs[action.job].slices.key(action.slice);
+  event.name = slice_name(event.id, event.key);
+  event.pid = ::getpid();
+  event.reason = action.reason;
+  when_committed(last_sequence_, std::move(event));
 }
 
 void Loop::carry_out(const core::WakeAt& action) {
@@ -319,32 +348,39 @@ void Loop::finish_if_over() {
 
 // ---- telling
 
+/// Where every life begins; nothing has moved yet.
+void Loop::tell_initial() {
+  core::Event event;
+  event.at = begun_at_;
+  event.kind = core::SystemKind::run;
+  event.name = setup_.spec->name;
+  event.pid = ::getpid();
+  when_committed(last_sequence_, event);
+  for (std::uint32_t j = 0; has_several_jobs() && j < setup_.spec->jobs.size(); ++j) {
+    event.kind = core::SystemKind::job;
+    event.id.job = j;
+    event.name = setup_.spec->jobs[j].name;
+    if (!setup_.view.jobs[j].is_over()) when_committed(last_sequence_, event);
+  }
+}
+
 void Loop::move_run(core::State state, const std::string& reason) {
   run_life_.go(state);
   core::Event event;
-  event.at = util::wall_now_after(begun_at_, util::steady_now() - begun_);
+  event.at = wall_now();
+  event.kind = core::SystemKind::run;
   event.state = state;
+  event.name = setup_.spec->name;
   event.pid = ::getpid();
   event.reason = reason;
-  // A run ends after its jobs and begins before them.
-  const bool ending = state == core::State::completed || state == core::State::terminated;
   last_sequence_ = writer_->run_state(state, event.at, reason);
   writer_->hurry();
-  const auto tell_run = [&] {
-    event.kind = core::SystemKind::run;
-    event.name = setup_.spec->name;
-    when_committed(last_sequence_, event);
-  };
-  if (!ending) tell_run();
-  // The one job of a simple spec is the run by another name.
-  const bool has_jobs = setup_.view.jobs.size() > 1;
-  for (std::uint32_t j = 0; has_jobs && j < setup_.view.jobs.size(); ++j) {
-    event.kind = core::SystemKind::job;
-    event.id.job = j;
-    event.name = setup_.view.jobs[j].name();
-    when_committed(last_sequence_, event);
-  }
-  if (ending) tell_run();
+  when_committed(last_sequence_, std::move(event));
+}
+
+/// Never before the run began, whatever is done to the clock.
+util::WallTime Loop::wall_now() const {
+  return util::wall_now_after(begun_at_, util::steady_now() - begun_);
 }
 
 void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
@@ -370,6 +406,8 @@ void Loop::when_committed(store::Sequence sequence, std::optional<core::Event> e
 void Loop::publish(const core::Event& event) {
   if (event.kind == core::SystemKind::slice) {
     setup_.view.jobs[event.id.job].apply(event);
+  } else if (event.kind == core::SystemKind::job) {
+    setup_.view.jobs[event.id.job].move(event.state, event.reason);
   } else if (event.kind == core::SystemKind::run) {
     setup_.view.info.state = event.state;
     setup_.view.info.reason = event.reason;
@@ -384,6 +422,10 @@ void Loop::publish(const core::Event& event) {
 void Loop::notice(const std::string& message) {
   setup_.log->warn(message);
   for (auto* observer : setup_.observers) observer->on_notice(message);
+}
+
+bool Loop::has_several_jobs() const {
+  return setup_.spec->jobs.size() > 1;
 }
 
 std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {

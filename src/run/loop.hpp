@@ -98,6 +98,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void carry_out(const core::Settle& action);
   void carry_out(const core::Abandon& action);
   void carry_out(const core::Halt& action);
+  void carry_out(const core::MoveJob& action);
+  void carry_out(const core::DisableSlice& action);
   void carry_out(const core::WakeAt& action);
   void carry_out(const core::Done& action);
 
@@ -109,10 +111,13 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void record_failed(const std::string& message);
   void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
                     std::optional<util::Duration> retry_in, store::Sequence sequence);
+  void tell_initial();
   void move_run(core::State state, const std::string& reason = {});
+  [[nodiscard]] util::WallTime wall_now() const;
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
+  [[nodiscard]] bool has_several_jobs() const;
   [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;
 
   LoopSetup setup_;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cmath>
 
+#include "core/job_selection.hpp"
 #include "util/text.hpp"
 
 namespace runner::run {
@@ -19,8 +20,15 @@ Refusal refuse(std::string message, Refusal::Why why = Refusal::Why::usage) {
   return {why, std::move(message)};
 }
 
+constexpr const char* kLeftOut = "-";  ///< a stored selection of nothing
+
 core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   core::JobPlan plan;
+  plan.name = job.name;
+  plan.needs = job.needs;
+  plan.n_procs = job.n_procs;
+  plan.priority = job.priority;
+  if (job.allow_failures) plan.allow_failures = job.allow_failures->tolerated(slices);
   plan.retry = job.retry;
   plan.timeout = job.timeout;
   plan.grace = job.grace;
@@ -45,21 +53,15 @@ std::string changes(const store::StoredRun& stored, const SessionRequest& reques
   return text;
 }
 
-/// The slices that `text` names within `job`, or all.
-Result<core::IntervalSet> select(const core::JobSpec& job, const std::optional<std::string>& text) {
-  if (!text) return core::IntervalSet::first_n(job.slices.size());
-  auto selected = job.slices.select(*text);
-  if (!selected) return Error{"--slices: " + selected.error().message};
-  return selected;
-}
-
-/// A selection as it is stored: by index, "" for everything.
-std::string stored_selection(const core::JobSpec& job, const core::IntervalSet& selection) {
-  return selection.count() == job.slices.size() ? std::string() : selection.to_string();
+/// A selection as it is stored: by index, "" for everything, kLeftOut for nothing.
+std::string stored_selection(const core::JobSpec& job, const std::optional<core::IntervalSet>& selection) {
+  if (!selection) return kLeftOut;
+  return selection->count() == job.slices.size() ? std::string() : selection->to_string();
 }
 
 Result<core::IntervalSet> parse_stored_selection(const std::string& text, const core::JobSpec& job) {
   if (text.empty()) return core::IntervalSet::first_n(job.slices.size());
+  if (text == kLeftOut) return core::IntervalSet();
   auto ranges = core::parse_ranges(text);
   if (!ranges) return ranges.error();
   core::IntervalSet set;
@@ -141,14 +143,16 @@ namespace {
 std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& session) {
   session.run = describe(request, session.lock, store::new_run_id(util::wall_now()));
   session.view.info = info_of(session.run);
+  auto selection = core::select_slices(*request.spec, request.slices);
+  if (!selection) return refuse("--slices: " + selection.error().message);
   for (std::size_t j = 0; j < request.spec->jobs.size(); ++j) {
     const core::JobSpec& job = request.spec->jobs[j];
-    auto selection = select(job, request.slices);
-    if (!selection) return refuse(selection.error().message);
-    session.run.jobs[j].selection = stored_selection(job, *selection);
-    session.view.jobs.emplace_back(job.name, selection->count());
-    session.plans.push_back(make_plan(job, selection->count()));
-    session.plans.back().todo = std::move(*selection);
+    session.run.jobs[j].selection = stored_selection(job, (*selection)[j]);
+    core::IntervalSet todo = (*selection)[j].value_or(core::IntervalSet());
+    session.view.jobs.emplace_back(job.name, todo.count());
+    session.plans.push_back(make_plan(job, todo.count()));
+    session.plans.back().todo = std::move(todo);
+    session.plans.back().closed = !(*selection)[j];
   }
   return std::nullopt;
 }
@@ -202,7 +206,9 @@ std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& requ
   if (!found) return refuse(found.error().message, Refusal::Why::record);
   if (!*found) return no_run(request);
   store::StoredRun stored = std::move(**found);
-  if (stored.jobs.size() != request.spec->jobs.size()) {
+  const auto same_name = [](const store::NewRun::Job& job, const core::JobSpec& spec) { return job.name == spec.name; };
+  const bool is_one = stored.jobs.size() == 1 && request.spec->jobs.size() == 1;
+  if (!is_one && !std::ranges::equal(stored.jobs, request.spec->jobs, same_name)) {
     return refuse("the jobs of " + request.spec->path + " changed since run " + stored.info.id +
                   " began; start a new run: runner " + request.spec_args);
   }
@@ -245,13 +251,14 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
     const core::JobSpec& job = spec.jobs[j];
     const bool same_list = stored.jobs[j].fingerprint == job.slices.fingerprint();
-    if (!same_list && !stored.jobs[j].selection.empty()) {  // stored by index, it means nothing for another list
+    const std::string& chosen = stored.jobs[j].selection;
+    if (!same_list && !chosen.empty() && chosen != kLeftOut) {  // stored by index, it means nothing for another list
       return refuse("run " + stored.info.id + " was begun with --slices, and the list of slices changed since: " +
                     "start a new run: runner " + request.spec_args + " --slices ...");
     }
-    auto selection = parse_stored_selection(stored.jobs[j].selection, job);
+    auto selection = parse_stored_selection(chosen, job);
     if (!selection) return refuse(selection.error().message, Refusal::Why::record);
-    session.run.jobs[j].selection = stored_selection(job, *selection);
+    session.run.jobs[j].selection = chosen == kLeftOut ? chosen : stored_selection(job, *selection);
     session.view.jobs.emplace_back(job.name, selection->count());
     session.plans.push_back(make_plan(job, selection->count()));
     selections.push_back(std::move(*selection));
@@ -266,18 +273,30 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   });
   if (!read) return refuse(read.error().message, Refusal::Why::record);
 
+  auto wanted = core::select_slices(spec, request.slices);
+  if (!wanted) return refuse("--slices: " + wanted.error().message);
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
     History& history = histories[j];
-    core::IntervalSet todo = selections[j].without(history.succeeded.intervals());
-    if (request.slices) {
-      auto wanted = select(spec.jobs[j], request.slices);
-      if (!wanted) return refuse(wanted.error().message);
-      if (const auto foreign = wanted->without(selections[j]); !foreign.empty()) {
+    core::JobPlan& plan = session.plans[j];
+    plan.succeeded = history.succeeded.intervals();
+    core::IntervalSet todo = selections[j].without(plan.succeeded);
+    if (!request.slices.empty()) {
+      const core::IntervalSet chosen = (*wanted)[j].value_or(core::IntervalSet());
+      if (const auto foreign = chosen.without(selections[j]); !foreign.empty()) {
         return refuse_foreign(request, session.run.id, spec.jobs[j], selections[j], foreign);
       }
-      todo = todo.intersect(*wanted);
+      todo = todo.intersect(chosen);
     }
-    session.plans[j].todo = std::move(todo);
+    const store::NewRun::Job& before = stored.jobs[j];
+    plan.closed =
+        !(*wanted)[j] || before.selection == kLeftOut || (todo.empty() && before.state == core::State::completed);
+    if (plan.closed) {
+      session.run.jobs[j].state = before.state;
+      session.run.jobs[j].state_at = before.state_at;
+      session.run.jobs[j].reason = before.reason;
+      session.view.jobs[j].move(before.state, before.reason);
+    }
+    plan.todo = std::move(todo);
     session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());
     if (history.match_by_key()) session.remaps.push_back({.job = j, .moves = std::move(history.moves)});
   }

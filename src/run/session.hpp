@@ -21,10 +21,10 @@ namespace runner::run {
 struct SessionRequest {
   const core::Spec* spec = nullptr;  ///< with the command line's overrides in it; outlives the session
   bool resume = false;
-  bool accept_changes = false;        ///< resume although the spec or the slices changed; slices match by key
-  std::optional<std::string> slices;  ///< --slices
-  std::string settings;               ///< --set, kept with the run
-  std::string spec_args;              ///< what names the spec on the command line, for the commands in refusals
+  bool accept_changes = false;      ///< resume although the spec or the slices changed; slices match by key
+  std::vector<std::string> slices;  ///< --slices, as core::select_slices() takes them
+  std::string settings;             ///< --set, kept with the run
+  std::string spec_args;            ///< what names the spec on the command line, for the commands in refusals
   std::function<void(const std::string&)> notice = [](const std::string&) {};  ///< what the user should know meanwhile
 };
 

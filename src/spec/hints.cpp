@@ -82,6 +82,11 @@ constexpr std::array kHints = {
     Hint{"exit_codes", "success_codes"},
     Hint{"logging", "log"},
     Hint{"logs", "log"},
+    Hint{"depends_on", "needs"},
+    Hint{"dependencies", "needs"},
+    Hint{"depends", "needs"},
+    Hint{"after", "needs"},
+    Hint{"requires", "needs"},
     Hint{"title", "name"},
     Hint{"job_name", "name"},
     // within `slices`
@@ -110,8 +115,7 @@ constexpr std::array kHints = {
     Hint{"backups", "max_files"},
 };
 
-constexpr std::array<std::string_view, 9> kFuture = {"jobs",     "needs",    "needs_each", "services", "prepare",
-                                                     "shutdown", "teardown", "limits",     "uses"};
+constexpr std::array<std::string_view, 6> kFuture = {"services", "prepare", "shutdown", "teardown", "limits", "uses"};
 
 /// `Max-Workers` and `maxWorkers` are `max_workers`.
 std::string normalized(std::string_view key) {

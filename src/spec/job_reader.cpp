@@ -30,7 +30,7 @@ bool mentions(std::string_view text, const std::string& name) {
 /// Reads one job; a class only so that its parts share what they know.
 class JobReader {
  public:
-  JobReader(const Node& map, const JobContext& context, Reader& reader)
+  JobReader(const JobMap& map, const JobContext& context, Reader& reader)
       : map_(map), context_(context), reader_(reader) {
     job_.name = context.name;
   }
@@ -70,8 +70,12 @@ class JobReader {
     }
     names_ = core::builtin_variable_names();
     const Node* node = map_.find("slices");
+    if (node == nullptr && map_.is_one_of_several()) {  // it runs once
+      job_.slices = core::SliceList(core::Numbers{{{.first = 0, .last = 0, .step = 1}}});
+      return;
+    }
     if (node == nullptr) {
-      reader_.error(map_, "`slices` is missing: what to run the command over, such as slices: 0-99");
+      reader_.error(map_.own(), "`slices` is missing: what to run the command over, such as slices: 0-99");
       return;
     }
     if (auto list = read_slices(*node, slices, reader_)) {
@@ -118,8 +122,8 @@ class JobReader {
   static std::string too_long_a_name() { return "is longer than " + std::to_string(kMaxNameBytes) + " bytes"; }
 
   std::optional<std::string> other_variable(const Node& node) const {
-    for (const Node& key : map_.find("vars")->keys) {
-      if (!contains(names_, key.value) && mentions(node.value, key.value)) return key.value;
+    for (const auto& [key, value] : vars_) {
+      if (!contains(names_, key->value) && mentions(node.value, key->value)) return key->value;
     }
     return std::nullopt;
   }
@@ -135,69 +139,46 @@ class JobReader {
   }
 
   void read_vars() {
-    const Node* vars = map_.find("vars");
-    const bool is_map = vars != nullptr && reader_.is_map(*vars, "vars", "{m_factor: 1}") &&
-                        reader_.is_within(*vars, "vars", kMaxNames);
-    for (std::size_t i = 0; is_map && i < vars->keys.size(); ++i) {
-      const Node& key = vars->keys[i];
-      if (const std::string wrong = wrong_variable(key.value); !wrong.empty()) {
-        reader_.error(key, "`" + util::escape_for_display(key.value, 60) + "` " + wrong);
-      } else if (reader_.text(key, key.value)) {  // `no: 1` is refused
-        if (auto value = read_var_value(key.value, vars->items[i]))
-          job_.vars.emplace_back(key.value, std::move(*value));
+    vars_ = map_.entries("vars", "{m_factor: 1}", reader_);
+    for (const auto& [key, value] : vars_) {
+      if (const std::string wrong = wrong_variable(key->value); !wrong.empty()) {
+        reader_.error(*key, "`" + util::escape_for_display(key->value, 60) + "` " + wrong);
+      } else if (reader_.text(*key, key->value)) {  // `no: 1` is refused
+        if (auto text = read_var_value(key->value, *value)) job_.vars.emplace_back(key->value, std::move(*text));
       }
     }
-    if (is_map) {
-      for (const Node& key : vars->keys) names_.push_back(key.value);
-      check_environment_names(*vars);
-    }
-    for (const auto& [name, value] : context_.set) {
-      if (is_map && vars->find(name) != nullptr) continue;
-      reader_.problems().elsewhere(
-          "--set", 0, 0, "no variable `" + util::escape_for_display(name, 60) + "` in vars" + suggested_variable(name));
-    }
+    for (const auto& [key, value] : vars_) names_.push_back(key->value);
+    check_environment_names();
   }
 
   /// Every variable is also in the environment, where {a} and {A} would be the same one.
-  void check_environment_names(const Node& vars) {
+  void check_environment_names() {
     std::map<std::string, std::string> taken;
     for (const std::string& name : slice_names_) taken.emplace(core::environment_name(name), name);
-    for (const Node& key : vars.keys) {
-      const auto [other, is_new] = taken.emplace(core::environment_name(key.value), key.value);
-      if (is_new || other->second == key.value) continue;
-      reader_.error(key, "`" + key.value + "` and `" + other->second + "` would both be " + other->first +
-                             " in the environment: rename one");
+    for (const auto& [key, value] : vars_) {
+      const auto [other, is_new] = taken.emplace(core::environment_name(key->value), key->value);
+      if (is_new || other->second == key->value) continue;
+      reader_.error(*key, "`" + key->value + "` and `" + other->second + "` would both be " + other->first +
+                              " in the environment: rename one");
     }
-  }
-
-  std::string suggested_variable(const std::string& name) const {
-    std::vector<std::string> known;
-    if (const Node* vars = map_.find("vars")) {
-      for (const Node& key : vars->keys) known.push_back(key.value);
-    }
-    const auto nearest = util::closest(name, known);
-    return nearest ? "; did you mean `" + *nearest + "`?" : "";
   }
 
   void read_env() {
-    const Node* env = map_.find("env");
-    if (env == nullptr || !reader_.is_map(*env, "env", "{OMP_NUM_THREADS: 1}")) return;
-    if (!reader_.is_within(*env, "env", kMaxNames)) return;
-    for (std::size_t i = 0; i < env->keys.size(); ++i) {
-      const std::string& name = env->keys[i].value;
+    for (const auto& [key, value] : map_.entries("env", "{OMP_NUM_THREADS: 1}", reader_)) {
+      const std::string& name = key->value;
       if (!util::is_identifier(name)) {
         reader_.error(
-            env->keys[i],
+            *key,
             "`" + util::escape_for_display(name, 60) +
                 "` is no name for an environment variable: use letters, digits and _, not beginning with a digit");
       } else if (name.size() > kMaxNameBytes) {
-        reader_.error(env->keys[i], spec::quoted(name) + " " + too_long_a_name());
+        reader_.error(*key, spec::quoted(name) + " " + too_long_a_name());
       } else if (name.starts_with("RUNNER_")) {
-        reader_.error(env->keys[i], "`" + name + "` is set by runner itself: choose another name");
-      } else if (!reader_.text(env->keys[i], name)) {  // `NO: 1` is refused
+        reader_.error(*key, "`" + name + "` is set by runner itself: choose another name");
+      } else if (!reader_.text(*key, name)) {  // `NO: 1` is refused
         continue;
-      } else if (auto value = read_template(env->items[i], "env." + name)) {
-        job_.env.emplace_back(name, std::move(*value));
+      } else if (auto text = read_template(*value, "env." + name)) {
+        job_.env.emplace_back(name, std::move(*text));
       }
     }
   }
@@ -212,7 +193,7 @@ class JobReader {
   void read_command() {
     const Node* node = map_.find("command");
     if (node == nullptr) {
-      reader_.error(map_, "`command` is missing: what to run for each slice, such as command: ./analyse {slice}");
+      reader_.error(map_.own(), "`command` is missing: what to run for each slice, such as command: ./analyse {slice}");
     } else if (node->kind == Node::Kind::list) {
       read_command_list(*node);
     } else if (const auto text = reader_.nonempty_text(*node, "command"); text && names_certain_) {
@@ -259,10 +240,11 @@ class JobReader {
     }
   }
 
-  const Node& map_;
+  const JobMap& map_;
   const JobContext& context_;
   Reader& reader_;
   core::JobSpec job_;
+  std::vector<JobMap::Entry> vars_;
   std::vector<std::string> slice_names_;
   std::vector<std::string> names_;  ///< every variable a template may use
   bool names_certain_ = true;       ///< false: the slices' table cannot be read, so its columns are not known
@@ -279,7 +261,7 @@ const std::vector<std::string>& job_keys() {
   return keys;
 }
 
-core::JobSpec read_job(const Node& map, const JobContext& context, Reader& reader) {
+core::JobSpec read_job(const JobMap& map, const JobContext& context, Reader& reader) {
   return JobReader(map, context, reader).read();
 }
 

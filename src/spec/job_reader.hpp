@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/spec.hpp"
+#include "spec/job_map.hpp"
 #include "spec/reader.hpp"
 
 namespace runner::spec {
@@ -22,6 +23,6 @@ struct JobContext {
 const std::vector<std::string>& job_keys();
 
 /// The job in `map`. Where something is wrong it is reported and the job is not complete.
-core::JobSpec read_job(const Node& map, const JobContext& context, Reader& reader);
+core::JobSpec read_job(const JobMap& map, const JobContext& context, Reader& reader);
 
 }  // namespace runner::spec

@@ -86,7 +86,7 @@ void read_retry_on(const Node& node, core::JobSpec& job, Reader& reader) {
   read_retry_codes(node, job, reader);
 }
 
-void read_retries(const Node& map, core::JobSpec& job, Reader& reader) {
+void read_retries(const JobMap& map, core::JobSpec& job, Reader& reader) {
   if (const Node* node = map.find("retries")) {
     if (const auto n = reader.integer(*node, "retries", {0, kMaxRetries})) {
       job.retry.retries = static_cast<std::uint32_t>(*n);
@@ -108,22 +108,7 @@ void read_retries(const Node& map, core::JobSpec& job, Reader& reader) {
   if (const Node* node = map.find("retry_on")) read_retry_on(*node, job, reader);
 }
 
-void read_max_failed(const Node& node, core::JobSpec& job, Reader& reader) {
-  if (node.kind != Node::Kind::scalar || !node.value.ends_with('%')) {
-    if (const auto n = reader.integer(node, "max_failed", {0, kMaxFailed})) {
-      job.max_failed = core::FailureLimit{false, static_cast<double>(*n)};
-    }
-    return;
-  }
-  const auto percent = parse_percent(node.value);
-  if (!percent || *percent > 100) {
-    return reader.error(node, "`max_failed` wants a number of slices, or 0% to 100% of them, not `" +
-                                  util::escape_for_display(node.value, 60) + "`");
-  }
-  job.max_failed = core::FailureLimit{true, *percent};
-}
-
-void read_needs_of_a_slice(const Node& map, core::JobSpec& job, Reader& reader) {
+void read_needs_of_a_slice(const JobMap& map, core::JobSpec& job, Reader& reader) {
   if (const Node* node = map.find("cpus")) {
     if (const auto cpus = reader.positive_number(*node, "cpus", kMaxCpus)) {
       job.cpus_milli = std::max<std::int64_t>(1, std::llround(*cpus * 1000));
@@ -135,14 +120,27 @@ void read_needs_of_a_slice(const Node& map, core::JobSpec& job, Reader& reader) 
 
 }  // namespace
 
-void read_rules(const Node& map, core::JobSpec& job, Reader& reader) {
+std::optional<core::FailureLimit> read_failure_limit(const Node& node, Label label, Reader& reader) {
+  if (node.kind != Node::Kind::scalar || !node.value.ends_with('%')) {
+    const auto n = reader.integer(node, label, {0, kMaxFailed});
+    if (!n) return std::nullopt;
+    return core::FailureLimit{false, static_cast<double>(*n)};
+  }
+  const auto percent = parse_percent(node.value);
+  if (percent && *percent <= 100) return core::FailureLimit{true, *percent};
+  reader.error(node, quoted(label) + " wants a number of slices, or 0% to 100% of them, not `" +
+                         util::escape_for_display(node.value, 60) + "`");
+  return std::nullopt;
+}
+
+void read_rules(const JobMap& map, core::JobSpec& job, Reader& reader) {
   if (const Node* node = map.find("timeout")) job.timeout = reader.duration(*node, "timeout", false);
   if (const Node* node = map.find("grace")) {
     if (const auto grace = reader.duration(*node, "grace", true)) job.grace = *grace;
   }
   if (const Node* node = map.find("success_codes")) read_success_codes(*node, job, reader);
   read_retries(map, job, reader);
-  if (const Node* node = map.find("max_failed")) read_max_failed(*node, job, reader);
+  if (const Node* node = map.find("max_failed")) job.max_failed = read_failure_limit(*node, "max_failed", reader);
   if (const Node* node = map.find("on_halt")) {
     if (const auto word = reader.word(*node, "on_halt", {"drain", "kill"})) {
       job.on_halt = *word == "kill" ? core::OnHalt::kill : core::OnHalt::drain;

@@ -2,10 +2,14 @@
 #pragma once
 
 #include "core/spec.hpp"
+#include "spec/job_map.hpp"
 #include "spec/reader.hpp"
 
 namespace runner::spec {
 
-void read_rules(const Node& map, core::JobSpec& job, Reader& reader);
+/// `5%` of a job's slices, or a number of them.
+std::optional<core::FailureLimit> read_failure_limit(const Node& node, Label label, Reader& reader);
+
+void read_rules(const JobMap& map, core::JobSpec& job, Reader& reader);
 
 }  // namespace runner::spec

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace runner::spec {
 
@@ -15,6 +16,8 @@ inline constexpr std::size_t kMaxEntries = 50'000'000;
 /// Variables, axes, columns: each is in the environment of each slice, and looked for in each template.
 inline constexpr std::size_t kMaxNames = 1'000;
 inline constexpr std::size_t kMaxNameBytes = 100;
+inline constexpr std::size_t kMaxJobs = 1'000;
+inline constexpr std::int64_t kMaxProcs = 100'000;
 
 /// Mistakes that are shown; the rest is only counted: nobody reads more, and finding their places takes time.
 inline constexpr std::size_t kMaxProblems = 100;

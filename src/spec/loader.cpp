@@ -5,6 +5,7 @@
 
 #include "spec/hints.hpp"
 #include "spec/job_reader.hpp"
+#include "spec/jobs_reader.hpp"
 #include "spec/limits.hpp"
 #include "spec/reader.hpp"
 #include "spec/source.hpp"
@@ -18,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
-constexpr std::int64_t kMaxProcs = 100'000;
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
 const std::vector<std::string> kRunKeys = {"name", "n_procs", "state_dir", "keep_runs", "log", "print"};
@@ -40,19 +40,6 @@ util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
     return util::Error{"is out of range: 1" + unit + " to " + std::to_string(max) + unit + ", not `" + text + "`"};
   }
   return core::ProcCount{is_percent ? Kind::percent : Kind::count, static_cast<std::uint32_t>(*number)};
-}
-
-/// Why `name` cannot be a directory's name and a word on the command line; "" where it can.
-std::string wrong_name(std::string_view name) {
-  if (name.empty()) return "is empty";
-  if (name.size() > 100) return "is longer than 100 bytes";
-  const auto is_good = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || static_cast<unsigned char>(c) >= 0x80;
-  };
-  if (!std::all_of(name.begin(), name.end(), is_good)) return "may have letters, digits, `_`, `-` and `.` only";
-  if (name[0] == '.' || name[0] == '-') return "cannot begin with `" + std::string(name.substr(0, 1)) + "`";
-  return "";
 }
 
 void read_n_procs(const Node& node, core::Spec& spec, Reader& reader) {
@@ -142,24 +129,48 @@ void apply_overrides(const Overrides& overrides, core::Spec& spec, Problems& pro
   }
 }
 
-/// Reports keys that a later version will have, and those nobody knows. True when the spec describes several jobs.
-bool check_top_keys(const Node& root, Reader& reader) {
+bool has_several_jobs(const Node& root) {
+  const Node* jobs = root.find("jobs");
+  return jobs != nullptr && jobs->kind != Node::Kind::scalar;  // `jobs: 4` is meant as n_procs
+}
+
+/// Reports keys that a later version will have, those that belong into a job, and those nobody knows.
+void check_top_keys(const Node& root, Reader& reader) {
   std::vector<std::string> known = kRunKeys;
   known.insert(known.end(), job_keys().begin(), job_keys().end());
-  bool has_jobs = false;
+  if (has_several_jobs(root)) known.emplace_back("jobs");
+  const auto& of_jobs = keys_of_several_jobs();
   Node unknown;  // the rest, for check_keys()
-  for (std::size_t i = 0; i < root.keys.size(); ++i) {
-    const std::string& key = root.keys[i].value;
-    const bool is_number_of_jobs = key == "jobs" && root.items[i].kind == Node::Kind::scalar;
-    if (is_future_key(key) && !is_number_of_jobs) {
-      reader.error(root.keys[i], "`" + key + "` is not supported yet");
-      has_jobs = has_jobs || key == "jobs";
+  for (const Node& key : root.keys) {
+    const bool is_known = std::find(known.begin(), known.end(), key.value) != known.end();
+    if (is_future_key(key.value)) {
+      reader.error(key, "`" + key.value + "` is not supported yet");
+    } else if (!is_known && std::find(of_jobs.begin(), of_jobs.end(), key.value) != of_jobs.end()) {
+      reader.error(key, "`" + key.value + "` belongs into one of several jobs: jobs: {NAME: {" + key.value + ": ...}}");
     } else {
-      unknown.keys.push_back(root.keys[i]);
+      unknown.keys.push_back(key);
     }
   }
   reader.check_keys(unknown, "", known);
-  return has_jobs;
+}
+
+/// Whether --set names variables that there are.
+void check_set(const Node& root, const Overrides& overrides, Problems& problems) {
+  std::vector<std::string> known;
+  const auto add = [&](const Node& map) {
+    const Node* vars = map.find("vars");
+    if (vars == nullptr || vars->kind != Node::Kind::map) return;
+    for (const Node& key : vars->keys) known.push_back(key.value);
+  };
+  add(root);
+  if (has_several_jobs(root)) std::ranges::for_each(root.find("jobs")->items, add);
+  for (const auto& [name, value] : overrides.set) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const auto nearest = util::closest(name, known);
+    problems.elsewhere("--set", 0, 0,
+                       "no variable `" + util::escape_for_display(name, 60) + "` in vars" +
+                           (nearest ? "; did you mean `" + *nearest + "`?" : ""));
+  }
 }
 
 std::string directory_as_named(const std::string& path) {
@@ -229,13 +240,16 @@ std::variant<core::Spec, std::vector<Problem>> load_text(std::string_view text, 
   const auto root = parse_yaml(source, problems);
   if (!root) return problems.sorted();
 
-  const bool has_jobs = check_top_keys(*root, reader);
+  check_top_keys(*root, reader);
   read_run(*root, spec, reader);
   apply_overrides(overrides, spec, problems);
-  if (!has_jobs) {
-    const JobContext context{spec.name, spec.spec_dir, directory_as_named(path), overrides.set};
-    spec.jobs.push_back(read_job(*root, context, reader));
+  const JobContext context{spec.name, spec.spec_dir, directory_as_named(path), overrides.set};
+  if (has_several_jobs(*root)) {
+    spec.jobs = read_jobs(*root, context, reader);
+  } else {
+    spec.jobs.push_back(read_job(JobMap(*root), context, reader));
   }
+  check_set(*root, overrides, problems);
   if (!problems.empty()) return problems.sorted();
   return spec;
 }

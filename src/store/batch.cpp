@@ -36,6 +36,7 @@ void Batch::add(Operation&& operation) {
     void operator()(Started& started) const { batch.change_of(id).started = std::move(started); }
     void operator()(core::Ending& ending) const { batch.change_of(id).ending = std::move(ending); }
     void operator()(RunMoved& moved) const { batch.run_moved_ = std::move(moved); }
+    void operator()(JobMoved& moved) const { batch.jobs_moved_[id.job] = std::move(moved); }
   };
   std::visit(Visitor{*this, id}, operation.what);
 }
@@ -44,6 +45,7 @@ void Batch::clear() {
   changes_.clear();
   last_change_.clear();
   run_moved_.reset();
+  jobs_moved_.clear();
 }
 
 }  // namespace runner::store

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -29,10 +30,16 @@ struct RunMoved {
   std::string reason;
 };
 
+struct JobMoved {
+  core::State state = core::State::initial;
+  util::WallTime at{};
+  std::string reason;
+};
+
 /// One call of the writer's.
 struct Operation {
-  core::AttemptId id;  ///< not of RunMoved
-  std::variant<Claimed, Unclaimed, Started, core::Ending, RunMoved> what;
+  core::AttemptId id;  ///< not of RunMoved; of JobMoved the job alone
+  std::variant<Claimed, Unclaimed, Started, core::Ending, RunMoved, JobMoved> what;
 };
 
 /// What has to happen to one row of the attempt table.
@@ -54,6 +61,8 @@ class Batch {
   [[nodiscard]] const std::vector<Change>& changes() const { return changes_; }
   /// The run's last state, if it moved.
   [[nodiscard]] const std::optional<RunMoved>& run_moved() const { return run_moved_; }
+  /// The last state of each job that moved.
+  [[nodiscard]] const std::map<std::uint32_t, JobMoved>& jobs_moved() const { return jobs_moved_; }
 
  private:
   struct Hash {
@@ -64,6 +73,7 @@ class Batch {
   std::vector<Change> changes_;
   std::unordered_map<core::AttemptId, std::size_t, Hash> last_change_;  ///< id -> position in changes_
   std::optional<RunMoved> run_moved_;
+  std::map<std::uint32_t, JobMoved> jobs_moved_;
 };
 
 }  // namespace runner::store

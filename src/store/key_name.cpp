@@ -106,9 +106,10 @@ std::optional<std::string> decode_key(std::string_view name) {
   return key;
 }
 
-std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt) {
+std::string slice_log_path(std::string_view job, std::uint64_t index, std::string_view key, std::uint32_t attempt) {
   std::string shard = std::to_string(index / 1000);
   if (shard.size() < 4) shard.insert(0, 4 - shard.size(), '0');
+  if (!job.empty()) shard = std::string(job) + "." + shard;
   return "slices/" + shard + "/" + encode_key(key, index) + "." + std::to_string(attempt) + ".log";
 }
 

@@ -34,6 +34,11 @@ std::string select_runs(int version) {
          "reason, settings, " + (version < 2 ? "NULL, NULL, NULL" : "boot_id, containment, place") + " FROM run ";
 }
 
+std::string select_jobs(int version) {
+  return std::string("SELECT name, slices, fingerprint, selection, ") +
+         (version < 3 ? "NULL, NULL, NULL" : "state, state_at, reason") + " FROM job WHERE run = ? ORDER BY job";
+}
+
 /// An id is shown, and names a directory: nothing but what new_run_id() makes of it, and "~1" behind.
 bool is_run_id(std::string_view id) {
   const auto is_good = [](char c) {
@@ -68,7 +73,8 @@ Result<StoredRun> read_run(const Statement& row, const std::string& path) {
 
 class SqliteReader final : public Reader {
  public:
-  SqliteReader(Database database, int version) : database_(std::move(database)), select_runs_(select_runs(version)) {}
+  SqliteReader(Database database, int version)
+      : database_(std::move(database)), select_runs_(select_runs(version)), select_jobs_(select_jobs(version)) {}
 
   Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) override;
   Result<std::vector<StoredRun>> runs() override;
@@ -88,6 +94,7 @@ class SqliteReader final : public Reader {
 
   Database database_;
   std::string select_runs_;
+  std::string select_jobs_;
 };
 
 template <class OnRow>
@@ -99,7 +106,7 @@ Result<void> SqliteReader::each(Statement& statement, OnRow on_row) {
 }
 
 Result<std::vector<NewRun::Job>> SqliteReader::read_jobs(std::int64_t run) {
-  auto statement = database_.prepare("SELECT name, slices, fingerprint, selection FROM job WHERE run = ? ORDER BY job");
+  auto statement = database_.prepare(select_jobs_);
   if (!statement) return statement.error();
   statement->bind(run);
   std::vector<NewRun::Job> jobs;
@@ -107,7 +114,10 @@ Result<std::vector<NewRun::Job>> SqliteReader::read_jobs(std::int64_t run) {
     jobs.push_back({.name = std::string(row.text(0)),
                     .slices = static_cast<std::uint64_t>(row.integer(1)),
                     .fingerprint = std::bit_cast<std::uint64_t>(row.integer(2)),
-                    .selection = std::string(row.text(3))});
+                    .selection = std::string(row.text(3)),
+                    .state = state_from_name(row.text(4)),
+                    .reason = std::string(row.text(6))});
+    if (!row.is_null(5)) jobs.back().state_at = util::from_unix_seconds(row.real(5));
   });
   if (!done) return done.error();
   return jobs;

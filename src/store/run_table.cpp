@@ -24,9 +24,12 @@ Result<void> write_jobs(Database& database, std::int64_t run, const std::vector<
   if (auto done = run_once(database, "DELETE FROM job WHERE run = ?", run); !done) return done;
   std::uint32_t position = 0;
   for (const NewRun::Job& job : jobs) {
-    auto done =
-        run_once(database, "INSERT INTO job (run, job, name, slices, fingerprint, selection) VALUES (?, ?, ?, ?, ?, ?)",
-                 run, position++, job.name, job.slices, std::bit_cast<std::int64_t>(job.fingerprint), job.selection);
+    const auto at = job.state_at ? std::optional<double>(unix_seconds(*job.state_at)) : std::nullopt;
+    auto done = run_once(database,
+                         "INSERT INTO job (run, job, name, slices, fingerprint, selection, state, state_at, reason) "
+                         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         run, position++, job.name, job.slices, std::bit_cast<std::int64_t>(job.fingerprint),
+                         job.selection, core::name(job.state), at, job.reason);
     if (!done) return done;
   }
   return {};
@@ -61,8 +64,9 @@ Result<std::int64_t> split_off(Database& database, std::int64_t run, const std::
   if (!copied) return copied.error();
   const std::int64_t part = sqlite3_last_insert_rowid(database.handle());
   auto jobs = run_once(database,
-                       "INSERT INTO job (run, job, name, slices, fingerprint, selection) "
-                       "SELECT ?, job, name, slices, fingerprint, selection FROM job WHERE run = ?",
+                       "INSERT INTO job (run, job, name, slices, fingerprint, selection, state, state_at, reason) "
+                       "SELECT ?, job, name, slices, fingerprint, selection, state, state_at, reason "
+                       "FROM job WHERE run = ?",
                        part, run);
   if (!jobs) return jobs.error();
   return part;
@@ -140,6 +144,12 @@ Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run, c
   if (!updated) return updated.error();
   if (auto done = write_jobs(database, number, run.jobs); !done) return done.error();
   return number;
+}
+
+int write_job_state(Database& database, std::int64_t run, std::uint32_t job, const JobMoved& moved) {
+  auto statement = database.prepare("UPDATE job SET state = ?, state_at = ?, reason = ? WHERE run = ? AND job = ?");
+  if (!statement) return database.code();
+  return statement->run(core::name(moved.state), unix_seconds(moved.at), moved.reason, run, job);
 }
 
 int write_run_state(Database& database, std::int64_t run, const RunMoved& moved) {

@@ -42,7 +42,10 @@ CREATE TABLE job (
   name TEXT NOT NULL,
   slices INTEGER NOT NULL,
   fingerprint INTEGER NOT NULL,
-  selection TEXT NOT NULL,     -- indices chosen by --slices, '' for all
+  selection TEXT NOT NULL,     -- indices chosen by --slices, '' for all, '-' for none
+  state TEXT,                  -- in its lifecycle; NULL: not known
+  state_at REAL,               -- since when
+  reason TEXT,                 -- why, where there is more to say
   PRIMARY KEY (run, job)
 ) WITHOUT ROWID;
 CREATE TABLE attempt (
@@ -93,6 +96,8 @@ WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
 constexpr std::array kUpgrades = {
     "ALTER TABLE run ADD COLUMN boot_id TEXT; ALTER TABLE run ADD COLUMN containment TEXT; "
     "ALTER TABLE run ADD COLUMN place TEXT",
+    "ALTER TABLE job ADD COLUMN state TEXT; ALTER TABLE job ADD COLUMN state_at REAL; "
+    "ALTER TABLE job ADD COLUMN reason TEXT",
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 

@@ -89,7 +89,7 @@ class StateDir {
 
 /// "slices/0012/<key>.<attempt>.log", relative to the run directory: the shard is index / 1000. The key is a file name
 /// by encode_key().
-std::string slice_log_path(std::uint64_t index, std::string_view key, std::uint32_t attempt);
+std::string slice_log_path(std::string_view job, std::uint64_t index, std::string_view key, std::uint32_t attempt);
 
 /// A slice's key as (the start of) a file name, at most 200 bytes, different for different slices, also where the file
 /// system does not tell capitals from small letters: bytes outside [A-Za-z0-9._,=+@-], and a '.' or '-' that comes

@@ -36,7 +36,10 @@ struct NewRun {
     std::string name;
     std::uint64_t slices = 0;
     std::uint64_t fingerprint = 0;
-    std::string selection;  ///< indices by --slices, "3,7-9"; "" for all
+    std::string selection;                     ///< indices by --slices, "3,7-9"; "" for all, "-" for none: left out
+    core::State state = core::State::initial;  ///< in its lifecycle; initial also where that is not known
+    std::optional<util::WallTime> state_at{};  ///< since when
+    std::string reason{};                      ///< why, where there is more to say
   };
   std::vector<Job> jobs;
 };
@@ -103,6 +106,7 @@ class Writer {
   /// What is queued is waited for: it is committed without regard to the gap.
   virtual void hurry() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
+  virtual Sequence job_state(std::uint32_t job, core::State state, util::WallTime at, std::string reason) = 0;
 
   /// The last call: commits what is queued, joins, and moves the record from its WAL into the database. An error is a
   /// failed fsync then; all that was acknowledged is in the WAL. The destructor does the same and says nothing.

@@ -97,6 +97,9 @@ class SqliteWriter final : public Writer {
   Sequence run_state(core::State state, util::WallTime at, std::string reason) override {
     return push({{}, RunMoved{state, at, std::move(reason)}});
   }
+  Sequence job_state(std::uint32_t job, core::State state, util::WallTime at, std::string reason) override {
+    return push({{.job = job, .slice = 0, .number = 0}, JobMoved{state, at, std::move(reason)}});
+  }
 
  private:
   struct Failure {
@@ -327,6 +330,9 @@ int SqliteWriter::write(const Batch& batch) {
   if (const int code = database_.execute("BEGIN IMMEDIATE"); code != SQLITE_OK) return code;
   for (const Change& change : batch.changes()) {
     if (const int code = attempts_.write(database_, run_, host_, change); code != SQLITE_OK) return code;
+  }
+  for (const auto& [job, moved] : batch.jobs_moved()) {
+    if (const int code = write_job_state(database_, run_, job, moved); code != SQLITE_OK) return code;
   }
   if (batch.run_moved()) {
     if (const int code = write_run_state(database_, run_, *batch.run_moved()); code != SQLITE_OK) return code;

@@ -52,7 +52,7 @@ class OldRecord(RunnerTest):
     def test_schema_1_is_brought_up_to_date_by_a_resume_and_finished(self):
         said = self.ok("jobs.yaml", "--resume").stderr
         self.assertIn("4 slices may have run before: 4-7", said)
-        self.assertEqual(self.meta("schema"), "2")
+        self.assertEqual(self.meta("schema"), "3")
         self.assertEqual(sorted(self.read("ran").split()), ["2.2", "4.2", "5.2", "6.2", "7.2"])
         self.assertEqual(self.rows("SELECT slice, number, outcome FROM attempt ORDER BY slice, number"),
                          [(0, 1, "succeeded"), (1, 1, "succeeded"), (2, 1, "failed"), (2, 2, "succeeded"),
@@ -72,13 +72,13 @@ class OldRecord(RunnerTest):
 
     def test_a_newer_record_is_refused_and_not_touched(self):
         with sqlite3.connect(self.database) as db:
-            db.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")
+            db.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
             db.execute("UPDATE meta SET value = 'runner 9.0' WHERE name = 'written_by'")
         db.close()
         before = self.digest()
         for args in (["jobs.yaml"], ["jobs.yaml", "--resume"], ["status", "jobs.yaml"], ["logs", "jobs.yaml", "1"]):
             refused = self.ok(*args, code=4)
-            self.assertIn("has schema 3, written by runner 9.0", refused.stderr)
+            self.assertIn("has schema 99, written by runner 9.0", refused.stderr)
             self.assertIn("use the other version for this run, or move the file away and start anew", refused.stderr)
             self.assertEqual(refused.stdout, "")
         self.assertEqual(self.digest(), before)

@@ -86,6 +86,8 @@ class Sim {
   std::vector<Settle> settled;
   std::vector<Abandon> abandoned;
   std::vector<std::string> halts;
+  std::vector<MoveJob> moves;
+  std::vector<DisableSlice> disabled;
   std::optional<util::TimePoint> wake;
   std::uint64_t unacknowledged = 0;
   int done = 0;
@@ -112,6 +114,10 @@ class Sim {
       abandoned.push_back(*abandon);
     } else if (const auto* halt = std::get_if<Halt>(&action)) {
       halts.push_back(halt->reason);
+    } else if (const auto* moved = std::get_if<MoveJob>(&action)) {
+      moves.push_back(*moved);
+    } else if (const auto* slice = std::get_if<DisableSlice>(&action)) {
+      disabled.push_back(*slice);
     } else if (const auto* wish = std::get_if<WakeAt>(&action)) {
       wake = wish->at;
     } else {

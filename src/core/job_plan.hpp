@@ -1,0 +1,41 @@
+// JobPlan: what the scheduler is told of one job, and the resources it deals out. Made by the session from spec and
+// record; plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/interval_set.hpp"
+#include "core/spec.hpp"
+
+namespace runner::core {
+
+/// What one slice of a job occupies, and what the machine has. Slots are always counted; the rest only where declared.
+struct Resources {
+  std::uint32_t slots = 1;
+  std::int64_t cpus_milli = 0;
+  std::uint64_t memory = 0;  ///< bytes
+};
+
+struct JobPlan {
+  std::string name;
+  IntervalSet todo;                                            ///< slices to run, in this order
+  std::unordered_map<std::uint64_t, std::uint32_t> attempted;  ///< slice -> attempts of earlier sessions
+  IntervalSet succeeded;                                       ///< in earlier sessions
+  bool closed = false;  ///< has nothing to do here, and nothing is to be said of it: completed before, or left out
+  RetryPolicy retry;
+  std::optional<util::Duration> timeout;
+  util::Duration grace = std::chrono::seconds(10);
+  Resources need;
+  std::optional<std::uint64_t> max_failed;  ///< tolerated failures
+  OnHalt on_halt = OnHalt::drain;
+  std::vector<Need> needs;
+  std::uint64_t allow_failures = 0;      ///< slices that may fail and the jobs that need this one go on all the same
+  std::optional<std::uint32_t> n_procs;  ///< slices of it at a time; unset: as many as there are slots
+  int priority = 0;                      ///< ready slices of jobs with a higher one go first
+};
+
+}  // namespace runner::core

@@ -1,0 +1,83 @@
+#include "core/job_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "util/text.hpp"
+
+namespace runner::core {
+
+JobQueue::JobQueue(std::uint32_t number, JobPlan plan)
+    : number_(number),
+      plan_(std::move(plan)),
+      waits_each_(std::ranges::any_of(plan_.needs, [](const Need& need) { return need.each; })),
+      left_(plan_.todo.count()) {}
+
+bool JobQueue::is_over() const {
+  return plan_.closed || state() == State::completed || state() == State::terminated || state() == State::disabled;
+}
+
+bool JobQueue::needs_each_of(std::uint32_t job) const {
+  return std::ranges::any_of(plan_.needs, [job](const Need& need) { return need.each && need.job == job; });
+}
+
+std::optional<AttemptId> JobQueue::take_next() {
+  AttemptId id{number_, 0, 1};
+  if (waits_each_) {
+    if (released_.empty()) return std::nullopt;
+    id.slice = released_.first();
+    released_.erase(id.slice);
+  } else {
+    const auto& intervals = plan_.todo.intervals();
+    if (interval_ == intervals.size()) return std::nullopt;
+    const auto& [first, last] = intervals[interval_];
+    id.slice = first + offset_;
+    if (id.slice == last) {
+      ++interval_;
+      offset_ = 0;
+    } else {
+      ++offset_;
+    }
+  }
+  id.number = earlier_attempts(id.slice) + 1;
+  return id;
+}
+
+std::uint32_t JobQueue::earlier_attempts(std::uint64_t slice) const {
+  const auto it = plan_.attempted.find(slice);
+  return it == plan_.attempted.end() ? 0 : it->second;
+}
+
+void JobQueue::count(Outcome final_outcome, std::uint64_t slice) {
+  assert(left_ > 0);
+  --left_;
+  if (final_outcome == Outcome::succeeded) {
+    ++successes_;
+    if (keeps_successes) succeeded_.insert(slice);
+  } else if (final_outcome != Outcome::cancelled) {
+    ++failed_;
+  }
+}
+
+void JobQueue::count_disabled(std::uint64_t slice) {
+  assert(left_ > 0);
+  --left_;
+  disabled_.insert(slice);
+}
+
+bool JobQueue::has_succeeded(std::uint64_t slice) const {
+  return succeeded_.contains(slice) || plan_.succeeded.contains(slice);
+}
+
+std::string JobQueue::shortfall() const {
+  if (missed() == 0) return {};
+  const std::uint64_t other = missed() - failed_;
+  const std::string of_all =
+      " of " + util::format_count(plan_.todo.count()) + (plan_.todo.count() == 1 ? " slice" : " slices");
+  if (failed_ == 0) return util::format_count(other) + of_all + " did not run";
+  return util::format_count(failed_) + of_all + " failed" +
+         (other > 0 ? ", " + util::format_count(other) + " did not run" : "");
+}
+
+}  // namespace runner::core

@@ -1,0 +1,49 @@
+#include "core/job_selection.hpp"
+
+#include <algorithm>
+
+#include "util/text.hpp"
+
+namespace runner::core {
+namespace {
+
+util::Error not_of_a_job(const Spec& spec, const std::string& text) {
+  std::vector<std::string> names;
+  for (const JobSpec& job : spec.jobs) names.push_back(job.name);
+  const std::string name = text.substr(0, text.find('/'));
+  const auto nearest = util::closest(name, names);
+  return util::Error{"`" + util::escape_for_display(text, 60) + "` does not say of which job: write " +
+                     nearest.value_or(names.front()) + "/LIST"};
+}
+
+}  // namespace
+
+util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std::string>& texts) {
+  JobSelection selection(spec.jobs.size());
+  if (texts.empty()) {
+    for (std::size_t j = 0; j < spec.jobs.size(); ++j) selection[j] = IntervalSet::first_n(spec.jobs[j].slices.size());
+    return selection;
+  }
+  for (const std::string& text : texts) {
+    std::size_t j = 0;
+    std::string list = text;
+    if (spec.jobs.size() > 1) {
+      const std::size_t slash = text.find('/');
+      const auto job = std::ranges::find(spec.jobs, text.substr(0, slash), &JobSpec::name);
+      if (job == spec.jobs.end()) return not_of_a_job(spec, text);
+      j = static_cast<std::size_t>(job - spec.jobs.begin());
+      if (slash == std::string::npos) {
+        selection[j] = IntervalSet::first_n(job->slices.size());
+        continue;
+      }
+      list = text.substr(slash + 1);
+    }
+    auto chosen = spec.jobs[j].slices.select(list);
+    if (!chosen) return chosen.error();
+    IntervalSet& all = selection[j] ? *selection[j] : selection[j].emplace();
+    for (const auto& interval : chosen->intervals()) all.insert_range(interval.first, interval.last);
+  }
+  return selection;
+}
+
+}  // namespace runner::core

@@ -1,0 +1,144 @@
+"""Several jobs in one run: order, shares, what is disabled, what is selected, and how all of it is shown."""
+import re
+import unittest
+
+from support import RunnerTest, crash, wait_for
+
+PIPELINE = """
+n_procs: 3
+vars: {who: all}
+jobs:
+  prepare: {command: "echo {who} {name} >> marks"}
+  work:
+    slices: 0-9
+    needs: prepare
+    vars: {who: some}
+    command: "echo {who} {name}/{slice} >> marks; test ! -e broken-{slice}"
+  check: {slices: 0-9, needs_each: work, command: "echo {who} {name}/{slice} >> marks"}
+  merge: {command: "echo {who} {name} >> marks", needs: [work, check]}
+"""
+
+
+class Jobs(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.spec(PIPELINE)
+
+    def marks(self):
+        return self.read("marks").split("\n")[:-1]
+
+    def states(self):
+        return dict(self.rows("SELECT name, state FROM job WHERE run = (SELECT max(number) FROM run)"))
+
+    def test_jobs_follow_what_they_need(self):
+        result = self.ok("jobs.yaml")
+        marks = self.marks()
+        self.assertEqual(marks[0], "all prepare")
+        self.assertEqual(marks[-1], "all merge")
+        self.assertEqual(len(marks), 22)
+        for i in range(10):
+            self.assertLess(marks.index(f"some work/{i}"), marks.index(f"all check/{i}"))
+        self.assertEqual(set(self.states().values()), {"completed"})
+        self.assertIn("jobs: all 4 jobs completed in", result.stderr)
+
+    def test_run_log_shows_every_life_from_initial_to_completed(self):
+        self.ok("jobs.yaml")
+        lives = {}
+        for name, state in re.findall(r"\[(\S+)\] pid:\d+ (\w+)", self.run_log()):
+            lives.setdefault(name, []).append(state)
+        whole = ["initial", "ready", "running", "completed"]
+        for system in ("jobs", "prepare", "work", "check", "merge"):
+            self.assertEqual(lives[system], whole, system)
+        self.assertEqual(lives["work/3"], ["running", "completed"])
+
+    def test_what_needs_a_failed_slice_is_disabled_and_runs_after_a_resume(self):
+        self.write("broken-4", "")
+        result = self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.states(), {"prepare": "completed", "work": "terminated", "check": "terminated",
+                                         "merge": "disabled"})
+        reason = "it needs work, which did not complete (1 of 10 slices failed)"
+        self.assertIn(f"merge: disabled: {reason}\n", result.stderr)
+        self.assertRegex(self.run_log(), r"\[check/4\] pid:\d+ disabled, it needs the same slice of work, which failed")
+        status = self.ok("status", "jobs.yaml").stdout
+        self.assertIn(f"job     merge: disabled: {reason}\n", status)
+        self.assertEqual([(j["name"], j["state"], j["reason"]) for j in self.status()["jobs"]][3],
+                         ("merge", "disabled", reason))
+        (self.dir / "broken-4").unlink()
+        before = self.marks()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(sorted(self.marks()[len(before):]), ["all check/4", "all merge", "some work/4"])
+        self.assertEqual(set(self.states().values()), {"completed"})
+
+    def test_allow_failures(self):
+        self.spec(PIPELINE.replace("needs: prepare\n", "needs: prepare\n    allow_failures: 10%\n")
+                  .replace("needs: [work, check]", "needs: [work]"))
+        self.write("broken-4", "")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.states()["merge"], "completed")
+
+    def test_slices_of_jobs_by_name(self):
+        self.ok("jobs.yaml", "--slices", "work/3,7-8", "--slices", "merge")
+        self.assertEqual(sorted(self.marks()), ["all merge", "some work/3", "some work/7", "some work/8"])
+        self.ok("jobs.yaml", "--resume")  # nothing left: the other jobs are no part of this run
+        self.assertEqual(len(self.marks()), 4)
+        for wrong, said in (("3", "`3` does not say of which job: write "), ("werk/3", "write work/LIST"),
+                            ("work/10", "10")):
+            result = self.ok("jobs.yaml", "--slices", wrong, code=2)
+            self.assertIn(said, result.stderr)
+
+    def test_failed_slices_are_printed_as_slices_takes_them(self):
+        self.write("broken-4", "")
+        self.write("broken-7", "")
+        said = self.ok("jobs.yaml", code=1).stderr
+        self.assertIn("exit code 1, 2 slices: work/4,7\n", said)
+        self.assertEqual(self.ok("jobs.yaml", "-n", "--slices", "work/4,7").stdout.count("\n"), 2)
+
+    def test_logs_by_job(self):
+        self.spec("jobs: {a: {slices: 0-1, command: 'echo a {slice}'}, b: {command: echo b}}\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "a/1").stdout, "a 1\n")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "b").stdout, "b\n")
+        self.assertIn("whose slices are called JOB/SLICE", self.ok("logs", "jobs.yaml", "1", code=2).stderr)
+
+    def test_check_draws_the_jobs_as_a_tree(self):
+        drawn = self.ok("check", "jobs.yaml").stdout
+        self.assertIn("jobs\n"
+                      "  `-- prepare  1 slice: 0\n"
+                      "      `-- work  10 slices: 0 ... 9, after prepare\n"
+                      "          `-- check  10 slices: 0 ... 9, each after the same slice of work\n"
+                      "              `-- merge  1 slice: 0, after work, after check\n", drawn)
+
+    def test_max_failed_halts_its_own_job(self):
+        self.spec("n_procs: 1\njobs:\n"
+                  "  bad: {slices: 0-9, max_failed: 1, command: exit 1}\n"
+                  "  good: {slices: 0-3, command: 'echo {slice} >> marks'}\n"
+                  "  after: {needs: bad, command: echo after >> marks}\n")
+        result = self.ok("jobs.yaml", code=3)
+        self.assertIn("bad: max_failed: 2 slices failed, 1 allowed; no further slice of it is started", result.stderr)
+        self.assertEqual(self.marks(), ["0", "1", "2", "3"])
+        self.assertEqual(self.states(), {"bad": "terminated", "good": "completed", "after": "disabled"})
+
+    def test_a_killed_run_goes_on_in_order(self):
+        self.spec("n_procs: 2\njobs:\n"
+                  "  a: {slices: 0-9, command: 'sleep 0.05; echo a/{slice} >> marks'}\n"
+                  "  b: {slices: 0-9, needs_each: a, command: 'echo b/{slice} >> marks'}\n"
+                  "  c: {needs: [a, b], command: 'echo c >> marks'}\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: (self.dir / "marks").exists() and len(self.marks()) > 5, "some slices have run")
+        crash(process)
+        self.ok("jobs.yaml", "--resume")
+        marks = self.marks()
+        self.assertEqual(marks[-1], "c")
+        self.assertEqual(marks.count("c"), 1)
+        for i in range(10):
+            self.assertLess(marks.index(f"a/{i}"), marks.index(f"b/{i}"))
+
+    def test_other_jobs_than_before_are_no_resume(self):
+        self.ok("jobs.yaml")
+        self.spec(PIPELINE.replace("merge:", "gather:"))
+        for more in ([], ["--accept-changes"]):
+            self.assertIn("the jobs of ", self.ok("jobs.yaml", "--resume", *more, code=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
