@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "util/cgroups.hpp"
 #include "util/fd.hpp"
 #include "util/text.hpp"
 
@@ -26,81 +27,6 @@ std::optional<std::int64_t> read_number(const std::string& path) {
 template <class T>
 void take_smaller(std::optional<T>& limit, std::optional<T> other) {
   if (other && (!limit || *other < *limit)) limit = other;
-}
-
-bool has_word(std::string_view list, std::string_view word) {
-  const auto words = util::split(list, ',');
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-/// Where a hierarchy is mounted, and which of its groups that directory shows (inside a container not the root's).
-struct Mount {
-  std::string directory;
-  std::string group;
-};
-
-/// Octal escapes of mountinfo: \040 is a space.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '\\' && i + 3 < text.size();
-    if (!escape) {
-      out += text[i];
-      continue;
-    }
-    out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-    i += 3;
-  }
-  return out;
-}
-
-/// The v1 hierarchy with `controller`, or that of v2 for "". proc(5): fields up to " - " vary in number.
-std::optional<Mount> find_mount(std::string_view mountinfo, std::string_view controller) {
-  for (const std::string_view line : util::split(mountinfo, '\n')) {
-    const std::size_t dash = line.find(" - ");
-    if (dash == std::string_view::npos) continue;
-    const auto fields = util::split(line.substr(0, dash), ' ');
-    const auto tail = util::split(line.substr(dash + 3), ' ');
-    if (fields.size() < 5 || tail.size() < 3) continue;
-    const bool wanted =
-        controller.empty() ? tail[0] == "cgroup2" : tail[0] == "cgroup" && has_word(tail[2], controller);
-    if (wanted) return Mount{unescape(fields[4]), unescape(fields[3])};
-  }
-  return std::nullopt;
-}
-
-/// This process's group in that hierarchy; a line of /proc/self/cgroup is "id:controllers:path".
-std::optional<std::string> find_group(std::string_view cgroup_file, std::string_view controller) {
-  for (const std::string_view line : util::split(cgroup_file, '\n')) {
-    const std::size_t first = line.find(':');
-    const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const std::string_view controllers = line.substr(first + 1, second - first - 1);
-    if (controller.empty() ? controllers.empty() : has_word(controllers, controller))
-      return std::string(line.substr(second + 1));
-  }
-  return std::nullopt;
-}
-
-/// The directories of the group and of all above it, as far as the mount shows them.
-std::vector<std::string> directories_upwards(const std::string& root, const Mount& mount, std::string group) {
-  // In a container the mount shows a part of the tree; what is above that cannot be seen from here.
-  if (mount.group != "/") {
-    if (group.starts_with(mount.group)) {
-      group.erase(0, mount.group.size());
-    } else if (!group.starts_with("/")) {
-      group.clear();
-    }
-  }
-  std::vector<std::string> directories;
-  const std::string base = root + mount.directory;
-  while (!group.empty() && group != "/") {
-    // "/../x" is a group beside the namespace's own root: not below this mount.
-    if (group.find("/..") == std::string::npos) directories.push_back(base + group);
-    group.erase(group.rfind('/'));
-  }
-  directories.push_back(base);
-  return directories;
 }
 
 /// cpu.max: "max 100000" or "150000 100000".
@@ -140,9 +66,9 @@ CgroupLimits read_cgroup_limits(const std::string& root) {
   const std::string mountinfo = read_or_empty(root + "/proc/self/mountinfo");
   const std::string groups = read_or_empty(root + "/proc/self/cgroup");
   const auto directories = [&](std::string_view controller) {
-    const auto mount = find_mount(mountinfo, controller);
-    const auto group = find_group(groups, controller);
-    return mount && group ? directories_upwards(root, *mount, *group) : std::vector<std::string>();
+    auto found = util::cgroup_directories(mountinfo, groups, controller);
+    for (std::string& directory : found) directory.insert(0, root);
+    return found;
   };
 
   // On a hybrid system a controller is in one of the two; the files of the other are not there.

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "util/cgroups.hpp"
 #include "util/fd.hpp"
 #include "util/text.hpp"
 
@@ -23,24 +24,14 @@ bool readable(const std::string& file) {
   return ::access(file.c_str(), R_OK) == 0;
 }
 
-/// The counter's file by /proc/self/cgroup. In a container the path may be one of the host's that we do not see; the
-/// mount's root is our own group then.
+/// The counter's file of our cgroup, or of the nearest one above it that has the controller: that one counts for us.
 std::string find_file() {
+  const auto mountinfo = util::read_file("/proc/self/mountinfo", kMaxFile);
   const auto groups = util::read_file("/proc/self/cgroup", kMaxFile);
-  if (groups) {
-    for (const auto line : util::split(*groups, '\n')) {
-      const auto fields = util::split(line, ':');
-      if (fields.size() < 3) continue;
-      const std::string path(line.substr(fields[0].size() + fields[1].size() + 2));
-      if (fields[0] == "0") {
-        for (const std::string& base : {"/sys/fs/cgroup" + path, std::string("/sys/fs/cgroup")}) {
-          if (readable(base + "/memory.events")) return base + "/memory.events";
-        }
-      } else if (("," + std::string(fields[1]) + ",").find(",memory,") != std::string::npos) {
-        for (const std::string& base : {"/sys/fs/cgroup/memory" + path, std::string("/sys/fs/cgroup/memory")}) {
-          if (readable(base + "/memory.oom_control")) return base + "/memory.oom_control";
-        }
-      }
+  if (!mountinfo || !groups) return kMachine;
+  for (const auto& [controller, name] : {std::pair{"memory", "/memory.oom_control"}, {"", "/memory.events"}}) {
+    for (const auto& directory : util::cgroup_directories(*mountinfo, *groups, controller)) {
+      if (readable(directory + name)) return directory + name;
     }
   }
   return kMachine;

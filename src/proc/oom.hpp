@@ -1,6 +1,7 @@
 // OomCounter: whether the kernel's OOM killer explains a SIGKILL that nobody of ours sent. Reads the oom_kill counter
-// of our cgroup (v2 memory.events, v1 memory.oom_control), else the machine's (/proc/vmstat), which is only a hint.
-// Owned by an executor; keeps the file open and reads it only when asked.
+// of our cgroup, or the one above it that has the controller (v2 memory.events, v1 memory.oom_control), else the
+// machine's (/proc/vmstat), which is only a hint. Owned by an executor; keeps the file open and reads it only when
+// asked.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace runner::proc {
 
 class OomCounter {
  public:
-  /// The counter of the cgroup we are in.
+  /// The counter of the cgroup we are in, or the nearest above it that has one.
   OomCounter();
   /// The line "oom_kill N" of this file.
   explicit OomCounter(const std::string& file);
