@@ -148,7 +148,8 @@ TEST_CASE("survivors of a dead engine are found by their cookie and ended") {
   const auto found = *find_survivors({t.run_id});
   REQUIRE(found.size() == 1);
   CHECK(found[0].process.pid == survivor);
-  CHECK(found[0].id.slice == 9);
+  REQUIRE(found[0].id);
+  CHECK(found[0].id->slice == 9);
   CHECK(end_survivors({t.run_id})->empty());
   CHECK(is_gone(survivor));
 }

@@ -152,6 +152,7 @@ struct Start {
   run::Capacity capacity;
   std::optional<mode_t> umask;  ///< of the slices, where it is not ours
   pid_t guard = 0;              ///< 0: there is none
+  std::string cgroup;           ///< of this run; "": there is none
   std::string survivors;        ///< what was found alive and ended, for run.log
 };
 
@@ -168,7 +169,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
                       .observers = {&face.console()},
                       .log = &log,
                       .guard_is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); },
-                      .end_leftovers = [&] { return end_leftovers(start.guard); }});
+                      .end_leftovers = [&] { return end_leftovers(start.guard, start.cgroup); }});
   exec::ExecutorOptions executor_options;
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
@@ -239,10 +240,13 @@ int run(const RunCommand& command) {
   if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
   auto& session = std::get<run::Session>(opened);
   const bool captured = command.print.value_or(spec.print) != core::Print::none;
-  Start start{.capacity = run::capacity(spec, machine, captured), .umask = umask, .guard = guard, .survivors = {}};
+  Start start{.capacity = run::capacity(spec, machine, captured),
+              .umask = umask,
+              .guard = guard,
+              .cgroup = {},
+              .survivors = {}};
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
-  session.run.containment = session.view.info.containment = containment(guard);
   if (command.resume && session.slices_to_run() == 0) {
     if (command.common.verbosity >= 0) {
       complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
@@ -251,8 +255,11 @@ int run(const RunCommand& command) {
     // A run that was killed after its last slice still has its own end to record.
     if (!command.slices.empty() || session.completed) return kSucceeded;
   }
+  start.cgroup = enter_cgroup(guard, session.run.id);
+  session.run.containment = session.view.info.containment = containment(guard, start.cgroup);
   const int code = run_session(command, spec, std::move(session), start);
-  if (const auto told = end_leftovers(guard); !told.empty()) complain(told);  // of a run that could not be recorded
+  if (const auto told = end_leftovers(guard, start.cgroup); !told.empty())
+    complain(told);  // of a run that could not be recorded
   return code;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <set>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/outcome.hpp"
 #include "exec/survivors.hpp"
 #include "host/machine.hpp"
+#include "proc/cgroup.hpp"
 #include "proc/guard.hpp"
 #include "util/text.hpp"
 
@@ -91,8 +93,12 @@ pid_t start_guard(const RunCommand& command) {
   return 0;
 }
 
-std::string containment(pid_t guard) {
-  return guard == 0 ? "death signal, cookie" : "guard, death signal, cookie";
+std::string enter_cgroup(pid_t guard, const std::string& run_id) {
+  return guard == 0 ? std::string() : proc::enter_run_cgroup(run_id);
+}
+
+std::string containment(pid_t guard, const std::string& cgroup) {
+  return std::string(guard == 0 ? "" : "guard, ") + "death signal, cookie" + (cgroup.empty() ? "" : ", cgroup");
 }
 
 std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spec& spec, const run::Session& session,
@@ -105,13 +111,14 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
   const auto& found = *looked;
   if (found.empty()) return std::nullopt;
   const auto describe_one = [&](const exec::Survivor& survivor) {
-    std::string slice = std::to_string(survivor.id.slice);
+    if (!survivor.id) return describe(survivor.process) + " in the cgroup of run " + survivor.run_id;
+    std::string slice = std::to_string(survivor.id->slice);
     // Labels belong to the list of slices as it is now, which need not be that of an earlier run.
     const bool same_list = session.resumed && session.remaps.empty() && survivor.run_id == session.run.id;
     const auto& jobs = spec.jobs;
     const bool known =
-        same_list && survivor.id.job < jobs.size() && survivor.id.slice < jobs[survivor.id.job].slices.size();
-    slice = known ? "slice " + util::escape_for_display(jobs[survivor.id.job].slices.key(survivor.id.slice))
+        same_list && survivor.id->job < jobs.size() && survivor.id->slice < jobs[survivor.id->job].slices.size();
+    slice = known ? "slice " + util::escape_for_display(jobs[survivor.id->job].slices.key(survivor.id->slice))
                   : "the slice with index " + slice + " of run " + survivor.run_id;
     return describe(survivor.process) + " of " + slice;
   };
@@ -133,9 +140,12 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
   return std::nullopt;
 }
 
-std::string end_leftovers(pid_t guard) {
+std::string end_leftovers(pid_t guard, const std::string& cgroup) {
   if (guard == 0) return {};  // then orphans are not ours, and not known
-  const proc::Aftermath leftovers = proc::end_descendants(10s);
+  proc::Aftermath leftovers = proc::end_descendants(10s, std::nullopt, cgroup);
+  if (!cgroup.empty() && proc::is_orphan(guard)) {  // else the guard does it, when we are gone
+    std::ranges::move(proc::end_cgroup(cgroup, 1s), std::back_inserter(leftovers.ended));
+  }
   std::string text;
   if (!leftovers.ended.empty()) {
     text = count_of(leftovers.ended.size(), "process") +

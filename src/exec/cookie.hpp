@@ -18,11 +18,8 @@ struct Engine {
   pid_t pid = 0;
   std::uint64_t start = 0;    ///< as proc::Process has it
   pid_t session = 0;          ///< which its slices begin in
-  std::string pid_namespace;  ///< elsewhere the numbers mean other processes
+  std::string pid_namespace;  ///< as proc::pid_namespace() has it; elsewhere the numbers mean other processes
 };
-
-/// Of this process; "0" where the kernel does not say.
-[[nodiscard]] std::string pid_namespace();
 
 /// This process.
 [[nodiscard]] Engine this_engine();

@@ -12,11 +12,13 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <sstream>
 #include <utility>
 
+#include "proc/cgroup.hpp"
 #include "proc/child.hpp"
 #include "proc/tree.hpp"
 #include "util/fd.hpp"
@@ -26,7 +28,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 10s;  ///< SIGKILL takes effect at once unless the kernel itself is stuck
+constexpr auto kPatience = 10s;       ///< SIGKILL takes effect at once unless the kernel itself is stuck
+constexpr auto kCgroupPatience = 1s;  ///< after that: it is empty, or holds what is stuck
 constexpr auto kFirstLook = 1ms;
 constexpr auto kLastLook = 20ms;
 
@@ -142,6 +145,14 @@ std::vector<Process> kill_all(const std::vector<Process>& processes) {
   return forbidden;
 }
 
+/// Also of those that we may not signal: the kernel does it.
+void end_members(const std::string& cgroup, std::vector<Process>& forbidden) {
+  const auto members = cgroup_members(cgroup);
+  kill_cgroup(cgroup);
+  if (!members) return;
+  std::erase_if(forbidden, [&](const Process& process) { return std::ranges::count(*members, process.pid) != 0; });
+}
+
 /// False: there are no children at all, and so no descendants.
 bool reap_all() {
   pid_t reaped = 0;
@@ -192,10 +203,14 @@ util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)
   if (engine > 0) {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::prctl(PR_SET_NAME, "guard");  // so that pkill and killall signal the engine, and not both
+    const std::string around = own_cgroup();
+    const std::uint64_t start = start_of(engine);
     const EngineEnd end = watch(engine, signals);
+    const std::string cgroup = run_cgroup_of(around, engine, start);
     // What we had as children before we were the guard, and what those leave behind, is in our session; slices never
     // are.
-    Aftermath aftermath = end_descendants(kPatience, ::getsid(0));
+    Aftermath aftermath = end_descendants(kPatience, ::getsid(0), cgroup);
+    if (!cgroup.empty()) std::ranges::move(end_cgroup(cgroup, kCgroupPatience), std::back_inserter(aftermath.ended));
     aftermath.engine = engine;
     aftermath.engine_signal = WIFSIGNALED(end.status) && !end.was_asked ? WTERMSIG(end.status) : 0;
     tell(aftermath);
@@ -212,7 +227,7 @@ bool is_orphan(pid_t parent) {
   return ::getppid() != parent;
 }
 
-Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session) {
+Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session, const std::string& cgroup) {
   const auto deadline = util::steady_now() + patience;
   Aftermath aftermath;
   std::set<std::pair<pid_t, std::uint64_t>> seen;
@@ -224,6 +239,7 @@ Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_s
       // One look may miss what is forked meanwhile: two cannot.
       if (std::exchange(was_empty, alive->size() == forbidden.size()) && was_empty) break;
       forbidden = kill_all(*alive);
+      if (!cgroup.empty() && !alive->empty()) end_members(cgroup, forbidden);
       for (const auto& process : *alive) {
         if (seen.emplace(process.pid, process.start).second) aftermath.ended.push_back(process);
       }

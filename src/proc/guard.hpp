@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "proc/process.hpp"
@@ -34,9 +35,10 @@ struct Aftermath {
 [[nodiscard]] bool is_orphan(pid_t parent);
 
 /// Kills (SIGKILL) and reaps every descendant of this process, which is a child subreaper, until there is none or
-/// `patience` is over. What is in `spared_session` stays as it is, and what descends from that. (0 is a session too:
-/// one that began outside of our pid namespace.)
-[[nodiscard]] Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session = {});
+/// `patience` is over; and all of `cgroup` at once, where there is one. What is in `spared_session` stays as it is, and
+/// what descends from that. (0 is a session too: one that began outside of our pid namespace.)
+[[nodiscard]] Aftermath end_descendants(util::Duration patience, std::optional<pid_t> spared_session = {},
+                                        const std::string& cgroup = {});
 
 /// Reaps children that were inherited as a subreaper and have exited. `is_ours(pid)`: started by us, left alone.
 void reap_inherited(const std::function<bool(pid_t)>& is_ours);

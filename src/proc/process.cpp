@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -89,6 +90,11 @@ std::optional<std::vector<Process>> read_processes() {
 std::string environment_of(pid_t pid) {
   auto text = util::read_file("/proc/" + std::to_string(pid) + "/environ", kMaxEnvironment);
   return text ? std::move(*text) : std::string();
+}
+
+std::string pid_namespace() {
+  struct stat info {};
+  return std::to_string(::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0);
 }
 
 std::uint64_t start_of(pid_t pid) {

@@ -32,6 +32,9 @@ struct Process {
 /// "NAME=value", each ended by a NUL; "" for somebody else's process, or one that is gone.
 [[nodiscard]] std::string environment_of(pid_t pid);
 
+/// Of this process; "0" where the kernel does not say. In another one the same pid means another process.
+[[nodiscard]] std::string pid_namespace();
+
 /// The start of a process, as in Process; 0 if there is none.
 [[nodiscard]] std::uint64_t start_of(pid_t pid);
 

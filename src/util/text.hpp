@@ -2,6 +2,7 @@
 // and (through util/display.hpp and util/units.hpp) safe display and the units people write. Pure; no locale.
 #pragma once
 
+#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,6 +33,17 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view prefix);
 
 /// Whole string as a decimal integer ("-3", "12"); no blanks, no '+', no "-0", no leading zeros beyond "0".
 std::optional<std::int64_t> parse_int(std::string_view text);
+
+/// Takes ".<number>" from the end of `text`. False, and `text` is no longer of use, if it does not end so.
+template <class T>
+bool take_number(std::string_view& text, T& number) {
+  const auto dot = text.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  const std::string_view digits = text.substr(dot + 1);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  text = text.substr(0, dot);
+  return error == std::errc() && !digits.empty() && end == digits.data() + digits.size();
+}
 
 /// Numbers inside the text compare by value: "a2" before "a10". Total order; ties break bytewise.
 bool natural_less(std::string_view a, std::string_view b);

@@ -90,6 +90,58 @@ def processes_in(directory):
     return found
 
 
+def cgroup_of(pid):
+    """The path of a process's cgroup in the hierarchy of version 2; "" if there is none, or no such process."""
+    try:
+        groups = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return ""
+    return next((line[3:] for line in groups.splitlines() if line.startswith("0::")), "")
+
+
+def cgroup_directory():
+    """Our own, where it is mounted; None if that is nowhere."""
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, kind = line.partition(" - ")
+        if kind.startswith("cgroup2 "):
+            directory = pathlib.Path(mount.split()[4] + cgroup_of("self"))
+            return directory if directory.is_dir() else None
+    return None
+
+
+def run_cgroups(state_parent):
+    """Those that runs whose state directories are below have made in our own cgroup, and which are there. Other tests
+    run at the same time."""
+    own = cgroup_directory()
+    runs = {path.name for path in state_parent.glob("**/.runner/*/runs/*")}
+    return {path for path in own.glob("runner-*") if path.name[7:].split(".")[0] in runs} if own else set()
+
+
+def is_in_run_cgroup(pid):
+    """Or in one below that."""
+    own, path = cgroup_of("self"), cgroup_of(pid)
+    return path.startswith(own.rstrip("/") + "/runner-")
+
+
+def why_no_cgroup():
+    """Why this process can make none for itself; None if it can. Found without runner."""
+    directory = cgroup_directory()
+    if directory is None:
+        return "no cgroups of version 2 here"
+    probe = directory / f"probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+    except OSError as error:
+        return str(error)
+    try:
+        subprocess.run(["sh", "-c", 'echo 0 > "$0"', probe / "cgroup.procs"], check=True, stderr=subprocess.PIPE)
+    except subprocess.CalledProcessError as error:
+        return error.stderr.decode()
+    finally:
+        probe.rmdir()
+    return None
+
+
 class OtherUserTest(RunnerTest):
     """Runs the binary as a user who is not root and has no other process: limits and permissions are for those."""
 
@@ -100,7 +152,7 @@ class OtherUserTest(RunnerTest):
             os.chown(self.dir, self.uid, self.uid)
 
     def as_other(self, *args, code=0, umask=-1, program=None, prepare=None, **more):
-        """As ok(). `prepare` is called in the child, before it stops being root."""
+        """As ok(). `prepare` is called in the child, as that user."""
         result = subprocess.run([program or self.other_program(), *map(str, args)], **self.other(umask, prepare),
                                 capture_output=True, text=True, timeout=60, **more)
         self.assertEqual(result.returncode, code, f"{args}\nstdout: {result.stdout}\nstderr: {result.stderr}")

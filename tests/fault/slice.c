@@ -14,8 +14,10 @@
  *   tree          leave processes of every awkward kind behind: in sessions of their own, deaf to SIGTERM, stopped,
  *                 with their parents dead
  *   bare          leave one that has given up its parent, its session and its environment
+ *   become=UID    be that user, if it may (its file is setuid)
  *   orphan=MS     leave a grandchild in a session of its own that lingers and then writes "O KEY ATTEMPT PID"
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -133,6 +135,8 @@ static void act(const char* action) {
     leave_tree();
   } else if (IS("bare")) {
     leave_bare();
+  } else if (IS("become")) {
+    if (setresuid((uid_t)number, (uid_t)number, (uid_t)number) != 0) _exit(96);
   } else if (IS("orphan")) {
     leave_orphan(number);
   } else {

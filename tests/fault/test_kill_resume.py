@@ -7,7 +7,8 @@ what the slices wrote themselves and with what runner had announced:
   - what run.log or stderr called started or completed is in the record as such;
   - at the end every slice has succeeded, by its last attempt and no earlier one, and no attempt is without an outcome.
 Some slices leave processes behind in every awkward way. When one of engine and guard is killed, all are gone soon; when
-both are, the next invocation names and ends them before it starts anything.
+both are, the next invocation names and ends them before it starts anything: by their cookies and, where runs have
+cgroups, all that is in those.
 
 RUNNER_KILLS: how many interruptions there are (40, or as many as fit into a minute); RUNNER_SEED: of the moments
 (random, and printed); RUNNER_SOON: how many seconds "soon" may be (5, for machines with other things to do).
@@ -23,7 +24,7 @@ import subprocess
 import time
 import unittest
 
-from faults import FaultTest, processes_in, read_attempts, read_marks, wait_for
+from faults import FaultTest, is_in_run_cgroup, processes_in, read_attempts, read_marks, run_cgroups, wait_for
 from support import RUNNER, children_of, is_alive
 
 KILLS = int(os.environ.get("RUNNER_KILLS", "40"))
@@ -164,7 +165,7 @@ class Round:
         if target == "both":
             wait_for(lambda: not any(map(is_alive, engines + slices)), "the slices' own processes die with the engine")
             wait_for(lambda: all(map(self.is_at_rest, processes_in(self.dir))), "what outlives them pauses or is stopped")
-            self.outlived = set(filter(self.is_marked, processes_in(self.dir)))
+            self.outlived = set(filter(self.is_findable, processes_in(self.dir)))
         return target
 
     @staticmethod
@@ -183,10 +184,11 @@ class Round:
         except OSError:
             return True
 
-    def is_marked(self, pid):
-        """Not one that has given up its environment, which nothing can tell from others when engine and guard are dead."""
+    def is_findable(self, pid):
+        """Not one without cgroup that has given up its environment: nothing can tell it from others when engine and guard
+        are dead."""
         try:
-            return b"RUNNER_COOKIE=" in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            return is_in_run_cgroup(pid) or b"RUNNER_COOKIE=" in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             return False
 
@@ -202,7 +204,7 @@ class Round:
         self.survivors |= self.outlived
         self.outlived = set()
         for pid in processes_in(self.dir):  # what nobody can find
-            if not self.is_marked(pid) and is_alive(pid):
+            if not self.is_findable(pid) and is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
                 self.survivors.discard(pid)
 
@@ -242,6 +244,7 @@ class Round:
     def finish(self):
         test = self.test
         wait_for(lambda: not processes_in(self.dir), "nothing runs any more")
+        test.assertEqual(run_cgroups(self.dir), set())
         attempts = self.check()
         last = {}
         for a in sorted(attempts):

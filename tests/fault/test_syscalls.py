@@ -38,13 +38,13 @@ ALIKE = 5  # how many looks at other processes' /proc files are struck
 
 # SIGKILL between two calls that only look makes no difference: it comes before those that change or hand over something.
 KILLED_AT = set("""write pwrite64 fsync fdatasync ftruncate rename renameat2 unlink unlinkat symlink mkdir chmod fchown
-    openat fcntl flock fork clone clone3 execve wait4 waitid kill epoll_wait epoll_ctl futex pread64 mmap munmap setsid
+    openat fcntl flock fork clone clone3 execve wait4 waitid kill rmdir epoll_wait epoll_ctl futex pread64 mmap munmap setsid
     setpgid prctl timerfd_settime close_range exit_group getdents64 ppoll poll""".split())
 KILLED_WITH_THE_GUARD = {"pwrite64", "fdatasync", "renameat2", "unlink", "clone"}
 ERRORS = {
     "write": "EIO ENOSPC", "pwrite64": "EIO ENOSPC", "fsync": "EIO", "fdatasync": "EIO ENOSPC", "ftruncate": "EIO ENOSPC",
     "rename": "EIO ENOSPC", "renameat2": "EIO ENOSPC", "unlink": "EIO", "unlinkat": "EIO", "symlink": "EIO ENOSPC",
-    "mkdir": "EIO ENOSPC", "chmod": "EIO", "openat": "EIO EMFILE ENOSPC ENOMEM", "read": "EIO", "pread64": "EIO",
+    "mkdir": "EIO ENOSPC EACCES", "rmdir": "EACCES", "chmod": "EIO", "openat": "EIO EMFILE ENOSPC ENOMEM", "read": "EIO", "pread64": "EIO",
     "newfstatat": "EIO ENOMEM", "statfs": "EIO", "getdents64": "EIO", "fcntl": "ENOLCK EAGAIN", "flock": "ENOLCK",
     "fork": "EAGAIN ENOMEM", "clone": "EAGAIN ENOMEM", "clone3": "EAGAIN", "execve": "EIO ENOMEM", "wait4": "EINTR",
     "waitid": "EINTR", "epoll_wait": "EINTR", "epoll_ctl": "ENOMEM ENOSPC", "epoll_create1": "EMFILE ENOMEM",
