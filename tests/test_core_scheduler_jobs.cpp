@@ -17,10 +17,10 @@ JobPlan job(const std::string& name, std::uint64_t slices, std::vector<Need> nee
 }
 
 constexpr Need after(std::uint32_t job) {
-  return {.job = job, .each = false};
+  return {.job = job, .after = Need::After::completed};
 }
 constexpr Need after_each(std::uint32_t job) {
-  return {.job = job, .each = true};
+  return {.job = job, .after = Need::After::each};
 }
 
 std::set<std::uint64_t> running_of(const Sim& sim, std::uint32_t job) {
@@ -234,7 +234,7 @@ TEST_CASE("any plan without cycles comes to its end, and no order is broken") {
     for (std::uint32_t j = 0; j < count; ++j) {
       JobPlan made = job("job" + std::to_string(j), slices);
       for (std::uint32_t other = 0; other < j; ++other) {
-        if (chance(40)) made.needs.push_back({other, chance(50)});
+        if (chance(40)) made.needs.push_back(chance(50) ? after_each(other) : after(other));
       }
       if (chance(30)) made.allow_failures = random() % 3;
       if (chance(30)) made.n_procs = 1 + random() % 2;
@@ -252,8 +252,9 @@ TEST_CASE("any plan without cycles comes to its end, and no order is broken") {
     for (int step = 0; !sim.running.empty() && step < 1000; ++step) {
       for (const auto& [id, slot] : sim.running) {
         for (const Need& need : copies[id.job].needs) {
-          if (need.each) REQUIRE(succeeded[need.job].contains(id.slice));
-          if (!need.each) REQUIRE(slices - succeeded[need.job].size() <= copies[need.job].allow_failures);
+          if (need.after == Need::After::each) REQUIRE(succeeded[need.job].contains(id.slice));
+          if (need.after == Need::After::completed)
+            REQUIRE(slices - succeeded[need.job].size() <= copies[need.job].allow_failures);
         }
         if (copies[id.job].n_procs) REQUIRE(running_of(sim, id.job).size() <= *copies[id.job].n_procs);
       }

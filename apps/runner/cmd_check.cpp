@@ -59,7 +59,7 @@ std::string place_text(const core::Spec& spec, const core::JobSpec& job) {
   std::string text = "  " + slices_text(job.slices);
   for (const core::Need& need : job.needs) {
     const std::string& name = spec.jobs[need.job].name;
-    text += need.each ? ", each after the same slice of " + name : ", after " + name;
+    text += need.after == core::Need::After::each ? ", each after the same slice of " + name : ", after " + name;
   }
   if (job.n_procs) text += ", at most " + std::to_string(*job.n_procs) + " at a time";
   if (job.priority != 0) text += ", priority " + std::to_string(job.priority);
@@ -107,7 +107,7 @@ int check(const CheckCommand& command) {
   if (!fits(*spec, machine)) return kUsage;
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
   std::string text = util::escape_for_display(spec->path, 20'000) + ": valid\n";
-  if (spec->jobs.size() > 1) text += spec->name + "\n" + PlanTree(*spec).text();
+  if (spec->has_several_jobs()) text += spec->name + "\n" + PlanTree(*spec).text();
   for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);
   text +=
       line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);

@@ -23,6 +23,10 @@ struct SliceRef {
   std::uint64_t slice = 0;
 };
 
+bool has_several_jobs(const store::StoredRun& run) {
+  return std::ranges::count(run.jobs, core::JobKind::slices, &store::NewRun::Job::kind) > 1;
+}
+
 std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t number, const std::string& key) {
   if (const auto index = job.slices.find(key)) return SliceRef{number, *index};
   // As --slices takes it: an index where keys are no numbers, @3 anywhere.
@@ -35,9 +39,12 @@ std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t numb
 /// whose record has it.
 std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& name) {
   const auto& jobs = run.stored.jobs;
+  for (std::uint32_t j = 0; j < jobs.size(); ++j) {
+    if (jobs[j].kind == core::JobKind::hook && jobs[j].name == name) return SliceRef{j, 0};
+  }
   std::string key = name;
   std::optional<std::uint32_t> of_job;
-  if (jobs.size() > 1) {
+  if (has_several_jobs(run.stored)) {
     const std::size_t slash = name.find('/');
     const auto job = std::ranges::find(jobs, name.substr(0, slash), &store::NewRun::Job::name);
     if (job == jobs.end() || (slash == std::string::npos && job->slices != 1)) return std::nullopt;
@@ -125,7 +132,7 @@ int logs(const LogsCommand& command) {
   auto* const run = &std::get<RecordedRun>(found);
   const auto slice = find_slice(*run, command.slice);
   if (!slice) {
-    const bool several = run->stored.jobs.size() > 1;
+    const bool several = has_several_jobs(run->stored);
     complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id +
              (several ? "; it has several jobs, whose slices are called JOB/SLICE" : ""));
     return kUsage;

@@ -1,6 +1,8 @@
 // runner SPEC, runner SPEC --resume: sets up the parts of a run, lets the loop run it and turns its end into an exit
 // code.
 #include <unistd.h>
+
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <cassert>
 #include <csignal>
@@ -27,14 +29,16 @@ namespace {
 
 std::uint64_t succeeded(const core::RunView& view) {
   std::uint64_t count = 0;
-  for (const auto& job : view.jobs) count += job.succeeded();
+  for (const auto& job : view.jobs) count += job.kind() == core::JobKind::slices ? job.succeeded() : 0;
   return count;
 }
 
 /// `wanted`: how many slices have succeeded if every one that was asked for did.
 int exit_code(const run::LoopResult& result, std::uint64_t wanted) {
   if (!result.record_failed.empty()) return kRecordFailed;
-  if (succeeded(result.view) == wanted) return kSucceeded;
+  const bool hooks_failed = std::ranges::any_of(
+      result.view.jobs, [](const core::JobView& job) { return job.kind() == core::JobKind::hook && job.failed() > 0; });
+  if (succeeded(result.view) == wanted && !hooks_failed) return kSucceeded;
   if (result.signal != 0) return kSignalBase + result.signal;
   return result.halted.empty() ? kSlicesFailed : kStopped;
 }
@@ -247,7 +251,7 @@ int run(const RunCommand& command) {
               .survivors = {}};
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
-  if (command.resume && session.slices_to_run() == 0) {
+  if (command.resume && !session.has_work()) {
     if (command.common.verbosity >= 0) {
       complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
                                        : "nothing left to run: every slice of run " + session.run.id + " succeeded");

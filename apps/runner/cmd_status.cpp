@@ -27,7 +27,7 @@ util::Result<core::RunView> view_of(RecordedRun& run) {
   view.info = run.stored.info;
   view.info.live = run.live;
   for (const auto& job : run.stored.jobs) {
-    view.jobs.emplace_back(job.name, slices_selected(job)).move(job.state, job.reason);
+    view.jobs.emplace_back(job.name, slices_selected(job), job.kind).move(job.state, job.reason);
   }
   auto read = run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
     if (record.id.job < view.jobs.size()) view.jobs[record.id.job].add_record(record, run.live);

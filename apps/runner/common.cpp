@@ -314,7 +314,7 @@ report::Labels labels_of(const core::Spec* spec) {
   if (spec == nullptr) return {};
   return [spec](std::uint32_t job, const core::IntervalSet& indices, std::size_t max_intervals) {
     const core::JobSpec& of = spec->jobs.at(job);
-    return (spec->jobs.size() > 1 ? of.name + "/" : "") + of.slices.format_selection(indices, max_intervals);
+    return (spec->has_several_jobs() ? of.name + "/" : "") + of.slices.format_selection(indices, max_intervals);
   };
 }
 

@@ -26,6 +26,7 @@ struct Event {
   std::string log;               ///< of a slice that started: where its output goes, relative to the run directory
   std::optional<Ending> ending;  ///< set when an attempt ended
   std::optional<util::Duration> retry_in;  ///< the slice stays `running` and another attempt follows
+  bool untold = false;                     ///< for the view alone: another event tells it
   std::string reason;  ///< why, where there is more to say ("max_failed: 6 slices failed, 5 allowed")
 };
 

@@ -35,7 +35,9 @@ struct JobPlan {
   std::vector<Need> needs;
   std::uint64_t allow_failures = 0;      ///< slices that may fail and the jobs that need this one go on all the same
   std::optional<std::uint32_t> n_procs;  ///< slices of it at a time; unset: as many as there are slots
-  int priority = 0;                      ///< ready slices of jobs with a higher one go first
+  bool is_teardown = false;  ///< runs also when the run is stopped, if anything it is to clear up after has begun
+  bool has_begun = false;    ///< in an earlier session
+  int priority = 0;          ///< ready slices of jobs with a higher one go first
 };
 
 }  // namespace runner::core

@@ -11,15 +11,18 @@ namespace runner::core {
 JobQueue::JobQueue(std::uint32_t number, JobPlan plan)
     : number_(number),
       plan_(std::move(plan)),
-      waits_each_(std::ranges::any_of(plan_.needs, [](const Need& need) { return need.each; })),
-      left_(plan_.todo.count()) {}
+      waits_each_(std::ranges::any_of(plan_.needs, [](const Need& need) { return need.after == Need::After::each; })),
+      left_(plan_.todo.count()) {
+  has_begun = plan_.has_begun;
+}
 
 bool JobQueue::is_over() const {
   return plan_.closed || state() == State::completed || state() == State::terminated || state() == State::disabled;
 }
 
 bool JobQueue::needs_each_of(std::uint32_t job) const {
-  return std::ranges::any_of(plan_.needs, [job](const Need& need) { return need.each && need.job == job; });
+  return std::ranges::any_of(plan_.needs,
+                             [job](const Need& need) { return need.after == Need::After::each && need.job == job; });
 }
 
 std::optional<AttemptId> JobQueue::take_next() {
@@ -73,6 +76,7 @@ bool JobQueue::has_succeeded(std::uint64_t slice) const {
 std::string JobQueue::shortfall() const {
   if (missed() == 0) return {};
   const std::uint64_t other = missed() - failed_;
+  if (plan_.todo.count() == 1) return failed_ > 0 ? "it failed" : "it did not run";
   const std::string of_all =
       " of " + util::format_count(plan_.todo.count()) + (plan_.todo.count() == 1 ? " slice" : " slices");
   if (failed_ == 0) return util::format_count(other) + of_all + " did not run";

@@ -45,13 +45,14 @@ class JobQueue {
   [[nodiscard]] bool all_settled() const { return left_ == 0; }
   /// Slices that were to run and did not succeed.
   [[nodiscard]] std::uint64_t missed() const { return plan_.todo.count() - successes_; }
-  /// "3 of 10 slices failed, 2 did not run"; "" if all succeeded.
+  /// "3 of 10 slices failed, 2 did not run", "it failed"; "" if all succeeded.
   [[nodiscard]] std::string shortfall() const;
 
   std::deque<AttemptId> claims;  ///< asked for and not launched; the first `durable` are on disk
   std::size_t durable = 0;
   std::uint32_t running = 0;
   Stop stop = Stop::none;
+  bool has_begun = false;        ///< something of it was launched, here or in an earlier session
   bool keeps_successes = false;  ///< another job's slices wait for this one's
 
  private:

@@ -9,7 +9,9 @@ namespace {
 
 util::Error not_of_a_job(const Spec& spec, const std::string& text) {
   std::vector<std::string> names;
-  for (const JobSpec& job : spec.jobs) names.push_back(job.name);
+  for (const JobSpec& job : spec.jobs) {
+    if (job.kind == JobKind::slices) names.push_back(job.name);
+  }
   const std::string name = text.substr(0, text.find('/'));
   const auto nearest = util::closest(name, names);
   return util::Error{"`" + util::escape_for_display(text, 60) + "` does not say of which job: write " +
@@ -27,10 +29,10 @@ util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std
   for (const std::string& text : texts) {
     std::size_t j = 0;
     std::string list = text;
-    if (spec.jobs.size() > 1) {
+    if (spec.has_several_jobs()) {
       const std::size_t slash = text.find('/');
       const auto job = std::ranges::find(spec.jobs, text.substr(0, slash), &JobSpec::name);
-      if (job == spec.jobs.end()) return not_of_a_job(spec, text);
+      if (job == spec.jobs.end() || job->kind != JobKind::slices) return not_of_a_job(spec, text);
       j = static_cast<std::size_t>(job - spec.jobs.begin());
       if (slash == std::string::npos) {
         selection[j] = IntervalSet::first_n(job->slices.size());
@@ -42,6 +44,10 @@ util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std
     if (!chosen) return chosen.error();
     IntervalSet& all = selection[j] ? *selection[j] : selection[j].emplace();
     for (const auto& interval : chosen->intervals()) all.insert_range(interval.first, interval.last);
+  }
+  for (std::size_t j = 0; j < spec.jobs.size(); ++j) {  // hooks go with what they belong to
+    const JobSpec& job = spec.jobs[j];
+    if (job.kind == JobKind::hook && (!job.hook_of || selection[*job.hook_of])) selection[j] = IntervalSet::first_n(1);
   }
   return selection;
 }

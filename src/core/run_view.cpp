@@ -143,4 +143,8 @@ bool JobView::is_new(const AttemptId& id) const {
   return true;
 }
 
+bool RunView::has_several_jobs() const {
+  return std::ranges::count(jobs, JobKind::slices, &JobView::kind) > 1;
+}
+
 }  // namespace runner::core

@@ -11,6 +11,7 @@
 #include "core/chunked_set.hpp"
 #include "core/event.hpp"
 #include "core/interval_set.hpp"
+#include "core/job_kind.hpp"
 
 namespace runner::core {
 
@@ -33,7 +34,8 @@ struct RunningAttempt {
 
 class JobView {
  public:
-  JobView(std::string name, std::uint64_t total) : name_(std::move(name)), total_(total) {}
+  JobView(std::string name, std::uint64_t total, JobKind kind = JobKind::slices)
+      : name_(std::move(name)), total_(total), kind_(kind) {}
 
   /// The last attempt of one slice, as the store has it. Call once per slice, in any order.
   /// `live`: whether the run is; an attempt without an end is then running (or, never seen to start, waiting), else
@@ -49,6 +51,7 @@ class JobView {
   }
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] JobKind kind() const { return kind_; }
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool is_over() const {
     return state_ == State::completed || state_ == State::terminated || state_ == State::disabled;
@@ -87,6 +90,7 @@ class JobView {
 
   std::string name_;
   std::uint64_t total_ = 0;
+  JobKind kind_ = JobKind::slices;
   State state_ = State::initial;
   std::string reason_;
   ChunkedSet succeeded_;
@@ -117,6 +121,7 @@ struct RunInfo {
 struct RunView {
   RunInfo info;
   std::vector<JobView> jobs;
+  [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
 };
 
 }  // namespace runner::core

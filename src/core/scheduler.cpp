@@ -40,7 +40,7 @@ Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity) : dependants
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
     for (const Need& need : jobs_[j].plan().needs) {
       dependants_[need.job].push_back(j);
-      if (need.each) jobs_[need.job].keeps_successes = true;
+      if (need.after == Need::After::each) jobs_[need.job].keeps_successes = true;
     }
   }
   order_.resize(jobs_.size());
@@ -81,10 +81,8 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
   std::visit(Visitor{*this, now, actions}, input);
   on_deadlines(now, actions);
   close_jobs(actions);
-  if (stop_ == Stop::none) {
-    launch_ready(actions);
-    claim_ahead(now, actions);
-  }
+  launch_ready(actions);
+  claim_ahead(now, actions);
   conclude(actions);
 }
 
@@ -192,7 +190,9 @@ void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   if (how <= stop_) return;
   stop_ = how;
   starved_ = false;
-  for (std::uint32_t j = 0; j < jobs_.size(); ++j) stop_job(j, how, now, actions);
+  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+    if (how == Stop::kill || !jobs_[j].plan().is_teardown) stop_job(j, how, now, actions);
+  }
 }
 
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
@@ -263,6 +263,7 @@ void Scheduler::launch(const AttemptId& id, Actions& actions) {
   used_.cpus_milli += need.cpus_milli;
   used_.memory += need.memory;
   ++job.running;
+  job.has_begun = true;
   if (job.state() == State::ready) move_job(id.job, State::running, actions);
   const auto slot = free_slots_.extract(free_slots_.begin()).value();
   running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});

@@ -19,18 +19,22 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (job.plan().closed || job.state() != State::initial) return;
   bool is_waiting = false;
+  bool anything_began = false;
   for (const Need& need : job.plan().needs) {
     const JobQueue& needed = jobs_[need.job];
+    anything_began = anything_began || needed.has_begun;
     if (needed.plan().closed) continue;
+    const bool each = need.after == Need::After::each;
     const bool failed = needed.is_over() && needed.missed() > needed.plan().allow_failures;
-    if (needed.state() == State::disabled || (failed && !need.each)) {
-      const std::string why = needed.state() == State::disabled ? "is disabled" : "did not complete";
-      const std::string details = needed.state() == State::disabled ? "" : " (" + needed.shortfall() + ")";
-      return disable_job(j, "it needs " + needed.plan().name + ", which " + why + details, actions);
+    if (need.after != Need::After::over && (needed.state() == State::disabled || (failed && !each))) {
+      const bool disabled = needed.state() == State::disabled;
+      const std::string why = disabled ? "is disabled" : "did not complete (" + needed.shortfall() + ")";
+      return disable_job(j, "it needs " + needed.plan().name + ", which " + why, actions);
     }
-    is_waiting = is_waiting || (!need.each && !needed.is_over());
+    is_waiting = is_waiting || (!each && !needed.is_over());
   }
   if (is_waiting) return;
+  if (job.plan().is_teardown && !anything_began) return disable_job(j, "nothing had begun", actions);
   move_job(j, State::ready, actions);
   if (!job.waits_each()) return;
   // What is there already: of earlier sessions, or from before the last of the other needs was met.
@@ -44,7 +48,7 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
 bool Scheduler::is_released(std::uint32_t j, std::uint64_t slice) const {
   return std::ranges::all_of(jobs_[j].plan().needs, [&](const Need& need) {
     const JobQueue& needed = jobs_[need.job];
-    return !need.each || needed.plan().closed || needed.has_succeeded(slice);
+    return need.after != Need::After::each || needed.plan().closed || needed.has_succeeded(slice);
   });
 }
 

@@ -132,6 +132,10 @@ bool RetryPolicy::applies_to(const Ending& ending) const {
   return std::find(outcomes.begin(), outcomes.end(), ending.outcome) != outcomes.end();
 }
 
+bool Spec::has_several_jobs() const {
+  return std::ranges::count(jobs, JobKind::slices, &JobSpec::kind) > 1;
+}
+
 const std::vector<std::string>& builtin_variable_names() {
   static const std::vector<std::string> kNames = {"slice", "index", "attempt", "slot", "run", "name"};
   return kNames;

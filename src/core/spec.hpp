@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/job_kind.hpp"
 #include "core/outcome.hpp"
 #include "core/slices.hpp"
 #include "core/template.hpp"
@@ -42,10 +43,15 @@ struct RetryPolicy {
   [[nodiscard]] bool applies_to(const Ending& ending) const;
 };
 
-/// `needs: [a]`: after all of job `job` has completed; `needs_each`: slice i after slice i of that job.
+/// What a job waits for.
 struct Need {
+  enum class After : std::uint8_t {
+    completed,  ///< all of that job (`needs`)
+    each,       ///< slice i after slice i of it (`needs_each`)
+    over,       ///< however it ended (teardown)
+  };
   std::uint32_t job = 0;  ///< position in Spec::jobs
-  bool each = false;
+  After after = After::completed;
 };
 
 struct JobSpec {
@@ -68,6 +74,9 @@ struct JobSpec {
   std::optional<std::int64_t> cpus_milli;  ///< thousandths of a CPU one slice needs
   std::optional<std::uint64_t> memory;     ///< bytes one slice needs
   bool env_compat_slurm = false;
+  JobKind kind = JobKind::slices;
+  std::optional<std::uint32_t> hook_of;  ///< the job that a hook belongs to; unset: the run
+  bool is_teardown = false;              ///< runs also when the run is stopped
   // Only where there are several jobs:
   std::vector<Need> needs;
   std::optional<FailureLimit> allow_failures;  ///< so many, and the jobs that need this one go on all the same
@@ -95,7 +104,9 @@ struct Spec {
   std::uint32_t keep_runs = 30;
   LogSpec log;
   Print print = Print::none;
-  std::vector<JobSpec> jobs;  ///< in the order of the file; one, named as the run, where there is no `jobs:`
+  /// In the order of the file - one, named as the run, where there is no `jobs:` -, then the hooks.
+  std::vector<JobSpec> jobs;
+  [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
 };
 
 /// Every variable of one attempt: vars, the slice's own, and the ones that are always there

@@ -32,7 +32,7 @@ void Console::on_event(const core::Event& event, const core::RunView& view) {
       break;
     case core::SystemKind::slice:
       if (event.ending) {
-        on_ended(event);
+        on_ended(event, view.jobs[event.id.job].kind() == core::JobKind::slices);
       } else if (event.state == core::State::running && at_least(Verbosity::verbose)) {
         print(style_(Tone::good, "started") + ": " + shown(event.name) + ": attempt " +
               std::to_string(event.id.number) + ", pid " + std::to_string(event.pid) + "\n");
@@ -64,9 +64,9 @@ void Console::on_begin(const core::RunView& view) {
   print(text);
 }
 
-void Console::on_ended(const core::Event& event) {
+void Console::on_ended(const core::Event& event, bool is_slice) {
   const core::Ending& ending = *event.ending;
-  progress_.ended(ending, !event.retry_in);
+  if (is_slice) progress_.ended(ending, !event.retry_in);
   const bool good = ending.outcome == core::Outcome::succeeded;
   const Verbosity from = good ? Verbosity::verbose : event.retry_in ? Verbosity::normal : Verbosity::quiet;
   if (!at_least(from)) return;

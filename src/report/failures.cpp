@@ -63,6 +63,15 @@ std::string failure_text(const core::JobView& job, std::uint32_t job_number, con
   return out;
 }
 
+std::string hook_failure_text(const core::JobView& hook, const ReportContext& context, const Style& style) {
+  const auto groups = hook.failure_groups();
+  if (groups.empty()) return {};
+  std::string out = util::escape_for_display(hook.name()) + ": " + style(Tone::bad, groups.front().cause) + "\n";
+  const std::string line = last_line(context.run_dir, groups.front().example.log);
+  if (!line.empty()) out += "  its log ends: " + util::escape_for_display(line, kMaxLine) + "\n";
+  return out;
+}
+
 std::string count_text(const core::JobView& job, const Style& style) {
   std::string out = util::format_count(job.succeeded()) + " " +
                     (job.succeeded() > 0 ? style(Tone::good, "succeeded") : std::string("succeeded"));

@@ -58,6 +58,7 @@ std::string whole_seconds(util::Duration d) {
 void Progress::begin(const core::RunView& view) {
   total_ = done_ = 0;
   for (const auto& job : view.jobs) {
+    if (job.kind() == core::JobKind::hook) continue;
     total_ += job.total();
     done_ += job.succeeded();
   }

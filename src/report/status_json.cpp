@@ -115,6 +115,7 @@ void write_running(JsonWriter& json, const core::AttemptRecord& record, const Re
 void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, const ReportContext& context) {
   json.begin_object();
   json.member("name", view.name());
+  json.member("kind", core::name(view.kind()));
   json.member("state", core::name(view.state()));
   json.member("reason", view.reason());
   json.member("total", view.total());

@@ -2,7 +2,7 @@
 // `schema` is raised if one must change. Times are UTC, "2026-11-21T16:43:28.843830Z"; durations are seconds.
 //   {schema: 1,
 //    run: {id, name, spec, state, live, host, pid, started_at, ended_at|null, resumes, reason},
-//    jobs: [{name, state, reason, total, succeeded, failed, running, waiting, retries, total_runtime_s,
+//    jobs: [{name, kind, state, reason, total, succeeded, failed, running, waiting, retries, total_runtime_s,
 //            outcomes: {<outcome>: count},
 //            failed_slices: SLICES, may_have_run: SLICES,
 //            failures: [{cause, outcome, exit_code|null, signal|null, slices: SLICES,

@@ -96,10 +96,14 @@ std::string job_state_text(const core::JobView& job, bool live, const Style& sty
 std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {
   const core::JobView& job = source.view.jobs[j];
   std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style);
-  if (source.view.jobs.size() > 1) {
-    std::string state = job_state_text(job, source.view.info.live, style);
-    out = "\njob     " + util::escape_for_display(job.name()) + ": " + state + "\n" + out;
+  const std::string title =
+      util::escape_for_display(job.name()) + ": " + job_state_text(job, source.view.info.live, style);
+  if (job.kind() == core::JobKind::hook) {
+    const std::string failure = hook_failure_text(job, source.context, style);
+    return "hook    " + (failure.empty() ? title + "\n" : failure) +
+           (job.running().empty() ? "" : running_text(job, source.now));
   }
+  if (source.view.has_several_jobs()) out = "\njob     " + title + "\n" + out;
   if (job.retries() > 0) out += " (" + count_of(job.retries(), "retry", "retries") + ")";
   out += "\n";
   if (!job.running().empty()) out += "\n" + running_text(job, source.now);

@@ -31,6 +31,7 @@ std::string jobs_line(const core::RunView& view, const Style& style) {
   std::uint64_t jobs = 0;
   std::uint64_t completed = 0;
   for (const auto& job : view.jobs) {
+    if (job.kind() == core::JobKind::hook) continue;
     jobs += job.total() > 0 ? 1 : 0;
     completed += job.total() > 0 && job.succeeded() == job.total() ? 1 : 0;
   }
@@ -59,11 +60,15 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
   }
   std::string time = " in " + util::format_duration_short(elapsed);
   if (const auto n = retries(view); n > 0) time += " (" + count_of(n, "retry", "retries") + ")";
-  const bool is_one = view.jobs.size() == 1;
+  const bool is_one = !view.has_several_jobs();
   for (std::uint32_t j = 0; j < view.jobs.size(); ++j) {
-    if (view.jobs[j].total() == 0 && !is_one) continue;  // left out
-    out += job_line(view.jobs[j], style) + (is_one ? time : "") + "\n";
-    out += failure_text(view.jobs[j], j, context, style);
+    const core::JobView& job = view.jobs[j];
+    if (job.kind() == core::JobKind::hook) {
+      out += hook_failure_text(job, context, style);
+    } else if (job.total() > 0 || is_one) {  // else it was left out
+      out += job_line(job, style) + (is_one && job.state() != core::State::disabled ? time : "") + "\n" +
+             failure_text(job, j, context, style);
+    }
   }
   if (!is_one) out += jobs_line(view, style) + time + "\n";
   if (all_succeeded(view)) return out;
@@ -76,6 +81,7 @@ std::string quiet_summary_text(const core::RunView& view, const ReportContext& c
   std::uint64_t total = 0;
   std::uint64_t succeeded = 0;
   for (const auto& job : view.jobs) {
+    if (job.kind() == core::JobKind::hook && job.failed() == 0) continue;
     total += job.total();
     succeeded += job.succeeded();
   }

@@ -124,8 +124,8 @@ void Loop::carry_out(const core::Launch& action) {
   executor_->launch({.id = action.id,
                      .slot = action.slot,
                      .attempt = std::move(*expanded),
-                     .key = has_several_jobs() ? slice_name(action.id, attempt.key) : attempt.key,
-                     .log = store::slice_log_path(has_several_jobs() ? job.name : std::string(), action.id.slice,
+                     .key = is_main(action.id.job) ? attempt.key : slice_name(action.id, attempt.key),
+                     .log = store::slice_log_path(is_main(action.id.job) ? std::string() : job.name, action.id.slice,
                                                   attempt.key, action.id.number),
                      .job = &job});
 }
@@ -154,10 +154,11 @@ void Loop::carry_out(const core::Abandon& action) {
 
 void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
-  notice(action.reason + "; no further slice" + (has_several_jobs() ? " of it" : "") + " is started");
+  notice(action.reason + "; no further slice" + (is_main(action.job) ? "" : " of it") + " is started");
 }
 
-/// The one job of a simple spec is the run by another name: its own moves are recorded, but told as the run's.
+/// The one job of a simple spec is the run by another name: its own moves are recorded, but told as the run's. A hook's
+/// life is that of its one attempt, where there is one.
 void Loop::carry_out(const core::MoveJob& action) {
   core::Event event;
   event.at = wall_now();
@@ -168,7 +169,10 @@ void Loop::carry_out(const core::MoveJob& action) {
   event.pid = ::getpid();
   event.reason = action.reason;
   last_sequence_ = writer_->job_state(action.job, action.state, event.at, action.reason);
-  if (has_several_jobs()) when_committed(last_sequence_, std::move(event));
+  const bool is_hook = setup_.spec->jobs[action.job].kind == core::JobKind::hook;
+  event.untold =
+      is_main(action.job) || (is_hook && action.state != core::State::ready && action.state != core::State::disabled);
+  when_committed(last_sequence_, std::move(event));
 }
 
 /// Nothing to record: it follows from what is.
@@ -356,7 +360,8 @@ void Loop::tell_initial() {
   event.name = setup_.spec->name;
   event.pid = ::getpid();
   when_committed(last_sequence_, event);
-  for (std::uint32_t j = 0; has_several_jobs() && j < setup_.spec->jobs.size(); ++j) {
+  for (std::uint32_t j = 0; j < setup_.spec->jobs.size(); ++j) {
+    if (is_main(j)) continue;
     event.kind = core::SystemKind::job;
     event.id.job = j;
     event.name = setup_.spec->jobs[j].name;
@@ -415,6 +420,7 @@ void Loop::publish(const core::Event& event) {
       setup_.view.info.ended_at = event.at;
     }
   }
+  if (event.untold) return;
   setup_.log->event(event);
   for (auto* observer : setup_.observers) observer->on_event(event, setup_.view);
 }
@@ -424,12 +430,13 @@ void Loop::notice(const std::string& message) {
   for (auto* observer : setup_.observers) observer->on_notice(message);
 }
 
-bool Loop::has_several_jobs() const {
-  return setup_.spec->jobs.size() > 1;
+bool Loop::is_main(std::uint32_t job) const {
+  return job == 0 && !setup_.spec->has_several_jobs();
 }
 
 std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {
-  return setup_.spec->jobs[id.job].name + "/" + key;
+  const core::JobSpec& job = setup_.spec->jobs[id.job];
+  return job.kind == core::JobKind::hook ? job.name : job.name + "/" + key;
 }
 
 }  // namespace runner::run

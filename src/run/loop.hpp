@@ -117,7 +117,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
-  [[nodiscard]] bool has_several_jobs() const;
+  [[nodiscard]] bool is_main(std::uint32_t job) const;  ///< the one job of a simple spec
   [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;
 
   LoopSetup setup_;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/job_selection.hpp"
+#include "run/resume_hooks.hpp"
 #include "util/text.hpp"
 
 namespace runner::run {
@@ -26,6 +27,7 @@ core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   core::JobPlan plan;
   plan.name = job.name;
   plan.needs = job.needs;
+  plan.is_teardown = job.is_teardown;
   plan.n_procs = job.n_procs;
   plan.priority = job.priority;
   if (job.allow_failures) plan.allow_failures = job.allow_failures->tolerated(slices);
@@ -89,8 +91,11 @@ store::NewRun describe(const SessionRequest& request, const store::StateLock& lo
   run.place = lock.place();
   run.started_at = util::wall_now();
   for (const auto& job : spec.jobs) {
-    run.jobs.push_back(
-        {.name = job.name, .slices = job.slices.size(), .fingerprint = job.slices.fingerprint(), .selection = {}});
+    run.jobs.push_back({.name = job.name,
+                        .slices = job.slices.size(),
+                        .fingerprint = job.slices.fingerprint(),
+                        .selection = {},
+                        .kind = job.kind});
   }
   return run;
 }
@@ -130,8 +135,14 @@ store::LockOptions lock_options(const SessionRequest& request) {
 
 std::uint64_t Session::slices_to_run() const {
   std::uint64_t count = 0;
-  for (const auto& plan : plans) count += plan.todo.count();
+  for (std::size_t j = 0; j < plans.size(); ++j) {
+    if (view.jobs[j].kind() == core::JobKind::slices) count += plans[j].todo.count();
+  }
   return count;
+}
+
+bool Session::has_work() const {
+  return std::ranges::any_of(plans, [](const core::JobPlan& plan) { return !plan.todo.empty(); });
 }
 
 Result<void> Session::record(store::Writer& writer) const {
@@ -149,7 +160,7 @@ std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& sess
     const core::JobSpec& job = request.spec->jobs[j];
     session.run.jobs[j].selection = stored_selection(job, (*selection)[j]);
     core::IntervalSet todo = (*selection)[j].value_or(core::IntervalSet());
-    session.view.jobs.emplace_back(job.name, todo.count());
+    session.view.jobs.emplace_back(job.name, todo.count(), job.kind);
     session.plans.push_back(make_plan(job, todo.count()));
     session.plans.back().todo = std::move(todo);
     session.plans.back().closed = !(*selection)[j];
@@ -182,6 +193,7 @@ class History {
 
  private:
   void keep(const core::AttemptRecord& record) {
+    plan_.has_begun = plan_.has_begun || record.pid != 0 || record.ending;
     if (record.ending && record.ending->outcome == core::Outcome::succeeded) {
       succeeded.insert(record.id.slice);
     } else {
@@ -259,7 +271,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
     auto selection = parse_stored_selection(chosen, job);
     if (!selection) return refuse(selection.error().message, Refusal::Why::record);
     session.run.jobs[j].selection = chosen == kLeftOut ? chosen : stored_selection(job, *selection);
-    session.view.jobs.emplace_back(job.name, selection->count());
+    session.view.jobs.emplace_back(job.name, selection->count(), job.kind);
     session.plans.push_back(make_plan(job, selection->count()));
     selections.push_back(std::move(*selection));
   }
@@ -287,18 +299,26 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
       }
       todo = todo.intersect(chosen);
     }
-    const store::NewRun::Job& before = stored.jobs[j];
-    plan.closed =
-        !(*wanted)[j] || before.selection == kLeftOut || (todo.empty() && before.state == core::State::completed);
-    if (plan.closed) {
-      session.run.jobs[j].state = before.state;
-      session.run.jobs[j].state_at = before.state_at;
-      session.run.jobs[j].reason = before.reason;
-      session.view.jobs[j].move(before.state, before.reason);
-    }
     plan.todo = std::move(todo);
     session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());
     if (history.match_by_key()) session.remaps.push_back({.job = j, .moves = std::move(history.moves)});
+  }
+  const bool completed = session.completed;
+  auto planned = plan_hooks(spec, stored.info.id, reader, session.plans, [&](const std::string& text) {
+    if (!completed) request.notice(text);
+  });
+  if (!planned) return refuse(planned.error().message, Refusal::Why::record);
+  for (std::uint32_t j = 0; j < histories.size(); ++j) {
+    core::JobPlan& plan = session.plans[j];
+    const store::NewRun::Job& before = stored.jobs[j];
+    if (spec.jobs[j].kind != core::JobKind::hook)
+      plan.closed = !(*wanted)[j] || before.selection == kLeftOut ||
+                    (plan.todo.empty() && before.state == core::State::completed);
+    if (!plan.closed) continue;
+    session.run.jobs[j].state = before.state;
+    session.run.jobs[j].state_at = before.state_at;
+    session.run.jobs[j].reason = before.reason;
+    session.view.jobs[j].move(before.state, before.reason);
   }
   return std::nullopt;
 }

@@ -115,7 +115,7 @@ constexpr std::array kHints = {
     Hint{"backups", "max_files"},
 };
 
-constexpr std::array<std::string_view, 6> kFuture = {"services", "prepare", "shutdown", "teardown", "limits", "uses"};
+constexpr std::array<std::string_view, 3> kFuture = {"services", "limits", "uses"};
 
 /// `Max-Workers` and `maxWorkers` are `max_workers`.
 std::string normalized(std::string_view key) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "spec/hooks_reader.hpp"
 #include "spec/job_rules.hpp"
 #include "spec/limits.hpp"
 #include "util/text.hpp"
@@ -47,6 +48,7 @@ class JobsReader {
     static const std::vector<std::string> known = [] {
       std::vector<std::string> keys = job_keys();
       keys.insert(keys.end(), keys_of_several_jobs().begin(), keys_of_several_jobs().end());
+      keys.insert(keys.end(), hook_keys().begin(), hook_keys().end());
       return keys;
     }();
     const Node& own = map_.items[j];
@@ -103,7 +105,7 @@ class JobsReader {
     const auto job = static_cast<std::uint32_t>(found - names.begin());
     if (std::ranges::any_of(needs, [job](const WrittenNeed& other) { return other.need.job == job; }))
       return reader_.error(node, quoted(key) + " names `" + *name + "`, which is needed already");
-    needs.push_back({&node, {.job = job, .each = each}});
+    needs.push_back({&node, {.job = job, .after = each ? core::Need::After::each : core::Need::After::completed}});
   }
 
   /// Depth first; the first need that leads back to a job on the way is where the cycle is reported.
@@ -139,7 +141,7 @@ class JobsReader {
     for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
       for (const WrittenNeed& need : written_[j]) {
         const core::JobSpec& other = jobs_[need.need.job];
-        if (!need.need.each || other.slices.size() == jobs_[j].slices.size()) continue;
+        if (need.need.after != core::Need::After::each || other.slices.size() == jobs_[j].slices.size()) continue;
         reader_.error(*need.node, "`needs_each` goes slice by slice, but " + jobs_[j].name + " has " +
                                       util::format_count(jobs_[j].slices.size()) + " and " + other.name + " " +
                                       util::format_count(other.slices.size()) + "; for all of them: needs");

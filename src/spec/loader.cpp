@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "spec/hints.hpp"
+#include "spec/hooks_reader.hpp"
 #include "spec/job_reader.hpp"
 #include "spec/jobs_reader.hpp"
 #include "spec/limits.hpp"
@@ -138,6 +139,7 @@ bool has_several_jobs(const Node& root) {
 void check_top_keys(const Node& root, Reader& reader) {
   std::vector<std::string> known = kRunKeys;
   known.insert(known.end(), job_keys().begin(), job_keys().end());
+  known.insert(known.end(), hook_keys().begin(), hook_keys().end());
   if (has_several_jobs(root)) known.emplace_back("jobs");
   const auto& of_jobs = keys_of_several_jobs();
   Node unknown;  // the rest, for check_keys()
@@ -249,6 +251,7 @@ std::variant<core::Spec, std::vector<Problem>> load_text(std::string_view text, 
   } else {
     spec.jobs.push_back(read_job(JobMap(*root), context, reader));
   }
+  if (problems.empty() || !has_several_jobs(*root)) read_hooks(*root, context, spec, reader);
   check_set(*root, overrides, problems);
   if (!problems.empty()) return problems.sorted();
   return spec;

@@ -36,7 +36,8 @@ std::string select_runs(int version) {
 
 std::string select_jobs(int version) {
   return std::string("SELECT name, slices, fingerprint, selection, ") +
-         (version < 3 ? "NULL, NULL, NULL" : "state, state_at, reason") + " FROM job WHERE run = ? ORDER BY job";
+         (version < 3 ? "NULL, NULL, NULL, NULL" : "kind, state, state_at, reason") +
+         " FROM job WHERE run = ? ORDER BY job";
 }
 
 /// An id is shown, and names a directory: nothing but what new_run_id() makes of it, and "~1" behind.
@@ -115,9 +116,10 @@ Result<std::vector<NewRun::Job>> SqliteReader::read_jobs(std::int64_t run) {
                     .slices = static_cast<std::uint64_t>(row.integer(1)),
                     .fingerprint = std::bit_cast<std::uint64_t>(row.integer(2)),
                     .selection = std::string(row.text(3)),
-                    .state = state_from_name(row.text(4)),
-                    .reason = std::string(row.text(6))});
-    if (!row.is_null(5)) jobs.back().state_at = util::from_unix_seconds(row.real(5));
+                    .kind = core::job_kind_from_name(row.text(4)),
+                    .state = state_from_name(row.text(5)),
+                    .reason = std::string(row.text(7))});
+    if (!row.is_null(6)) jobs.back().state_at = util::from_unix_seconds(row.real(6));
   });
   if (!done) return done.error();
   return jobs;

@@ -26,10 +26,10 @@ Result<void> write_jobs(Database& database, std::int64_t run, const std::vector<
   for (const NewRun::Job& job : jobs) {
     const auto at = job.state_at ? std::optional<double>(unix_seconds(*job.state_at)) : std::nullopt;
     auto done = run_once(database,
-                         "INSERT INTO job (run, job, name, slices, fingerprint, selection, state, state_at, reason) "
-                         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         "INSERT INTO job (run, job, name, slices, fingerprint, selection, kind, state, state_at, "
+                         "reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                          run, position++, job.name, job.slices, std::bit_cast<std::int64_t>(job.fingerprint),
-                         job.selection, core::name(job.state), at, job.reason);
+                         job.selection, core::name(job.kind), core::name(job.state), at, job.reason);
     if (!done) return done;
   }
   return {};
@@ -64,8 +64,8 @@ Result<std::int64_t> split_off(Database& database, std::int64_t run, const std::
   if (!copied) return copied.error();
   const std::int64_t part = sqlite3_last_insert_rowid(database.handle());
   auto jobs = run_once(database,
-                       "INSERT INTO job (run, job, name, slices, fingerprint, selection, state, state_at, reason) "
-                       "SELECT ?, job, name, slices, fingerprint, selection, state, state_at, reason "
+                       "INSERT INTO job (run, job, name, slices, fingerprint, selection, kind, state, state_at, "
+                       "reason) SELECT ?, job, name, slices, fingerprint, selection, kind, state, state_at, reason "
                        "FROM job WHERE run = ?",
                        part, run);
   if (!jobs) return jobs.error();

@@ -43,6 +43,7 @@ CREATE TABLE job (
   slices INTEGER NOT NULL,
   fingerprint INTEGER NOT NULL,
   selection TEXT NOT NULL,     -- indices chosen by --slices, '' for all, '-' for none
+  kind TEXT,                   -- slices, or hook; NULL: slices
   state TEXT,                  -- in its lifecycle; NULL: not known
   state_at REAL,               -- since when
   reason TEXT,                 -- why, where there is more to say
@@ -96,8 +97,8 @@ WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
 constexpr std::array kUpgrades = {
     "ALTER TABLE run ADD COLUMN boot_id TEXT; ALTER TABLE run ADD COLUMN containment TEXT; "
     "ALTER TABLE run ADD COLUMN place TEXT",
-    "ALTER TABLE job ADD COLUMN state TEXT; ALTER TABLE job ADD COLUMN state_at REAL; "
-    "ALTER TABLE job ADD COLUMN reason TEXT",
+    "ALTER TABLE job ADD COLUMN kind TEXT; ALTER TABLE job ADD COLUMN state TEXT; "
+    "ALTER TABLE job ADD COLUMN state_at REAL; ALTER TABLE job ADD COLUMN reason TEXT",
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 

@@ -36,7 +36,8 @@ struct NewRun {
     std::string name;
     std::uint64_t slices = 0;
     std::uint64_t fingerprint = 0;
-    std::string selection;                     ///< indices by --slices, "3,7-9"; "" for all, "-" for none: left out
+    std::string selection;  ///< indices by --slices, "3,7-9"; "" for all, "-" for none: left out
+    core::JobKind kind = core::JobKind::slices;
     core::State state = core::State::initial;  ///< in its lifecycle; initial also where that is not known
     std::optional<util::WallTime> state_at{};  ///< since when
     std::string reason{};                      ///< why, where there is more to say

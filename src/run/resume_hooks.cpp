@@ -1,0 +1,92 @@
+#include "run/resume_hooks.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+namespace runner::run {
+namespace {
+
+/// What the record has of one hook.
+struct Past {
+  std::uint32_t attempts = 0;
+  bool succeeded = false;  ///< the last time
+  util::WallTime ended_at{};
+};
+
+/// The hooks of one job, or of the run.
+struct Owner {
+  std::optional<std::uint32_t> prepare, shutdown, teardown;
+  bool has_work = false;   ///< slices of it are to run now
+  bool has_begun = false;  ///< slices of it ran before
+};
+
+util::Result<Past> past_of(store::Reader& reader, const std::string& run_id, std::uint32_t job) {
+  const auto attempts = reader.attempts_of(run_id, job, 0);
+  if (!attempts) return attempts.error();
+  Past past;
+  if (attempts->empty()) return past;
+  const core::AttemptRecord& last = attempts->back();
+  past.attempts = last.id.number;
+  past.succeeded = last.ending && last.ending->outcome == core::Outcome::succeeded;
+  if (last.ending) past.ended_at = last.ending->ended_at;
+  return past;
+}
+
+std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec,
+                                                        const std::vector<core::JobPlan>& plans) {
+  std::map<std::optional<std::uint32_t>, Owner> owners;
+  for (std::uint32_t j = 0; j < spec.jobs.size(); ++j) {
+    const core::JobSpec& job = spec.jobs[j];
+    if (job.kind == core::JobKind::hook) {
+      Owner& owner = owners[job.hook_of];
+      auto& place = job.is_teardown ? owner.teardown : job.name.ends_with(":prepare") ? owner.prepare : owner.shutdown;
+      place = j;
+      continue;
+    }
+    for (const auto& of : {std::optional<std::uint32_t>(j), std::optional<std::uint32_t>()}) {
+      owners[of].has_work = owners[of].has_work || !plans[j].todo.empty();
+      owners[of].has_begun = owners[of].has_begun || plans[j].has_begun;
+    }
+  }
+  return owners;
+}
+
+void plan_one(core::JobPlan& plan, const Past& past, bool is_due) {
+  plan.todo = is_due ? core::IntervalSet::first_n(1) : core::IntervalSet();
+  plan.succeeded = core::IntervalSet();
+  plan.closed = !is_due;
+  plan.has_begun = past.attempts > 0;
+  if (past.attempts > 0) plan.attempted[0] = past.attempts;
+}
+
+}  // namespace
+
+util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
+                              std::vector<core::JobPlan>& plans,
+                              const std::function<void(const std::string&)>& notice) {
+  for (const auto& [of, owner] : owners_of(spec, plans)) {
+    Past prepare, shutdown, teardown;
+    for (const auto& [job, past] : {std::pair{owner.prepare, &prepare}, std::pair{owner.shutdown, &shutdown},
+                                    std::pair{owner.teardown, &teardown}}) {
+      if (!job) continue;
+      auto found = past_of(reader, run_id, *job);
+      if (!found) return found.error();
+      *past = *found;
+    }
+    const bool torn_down = owner.teardown && teardown.succeeded && teardown.ended_at >= prepare.ended_at;
+    const bool begun = owner.has_begun || prepare.attempts > 0;
+    if (owner.prepare) plan_one(plans[*owner.prepare], prepare, owner.has_work && (!prepare.succeeded || torn_down));
+    if (owner.shutdown) {
+      plan_one(plans[*owner.shutdown], shutdown, owner.has_work || (begun && !shutdown.succeeded));
+    }
+    if (!owner.teardown) continue;
+    plan_one(plans[*owner.teardown], teardown, owner.has_work || (begun && !torn_down));
+    if (begun && !torn_down) notice(plans[*owner.teardown].name + " had not run: it runs when what is left is done");
+    if (owner.prepare && owner.has_work && prepare.succeeded && torn_down)
+      notice(plans[*owner.prepare].name + " runs again, because " + plans[*owner.teardown].name + " has run since");
+  }
+  return {};
+}
+
+}  // namespace runner::run

@@ -1,0 +1,21 @@
+// Which hooks a resumed run runs again. Prepare: when it has not succeeded, or what it made was torn down since.
+// Shutdown: when it has not succeeded, or there is more to shut down. Teardown: when anything began since it last ran -
+// also where nothing else is left to do, because the run was killed before its end.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/job_plan.hpp"
+#include "core/spec.hpp"
+#include "store/store.hpp"
+
+namespace runner::run {
+
+/// Completes `plans`, which know already what is to be done of the jobs that are no hooks. `notice` tells what is done
+/// otherwise than in a new run.
+util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
+                              std::vector<core::JobPlan>& plans, const std::function<void(const std::string&)>& notice);
+
+}  // namespace runner::run

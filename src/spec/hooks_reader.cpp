@@ -1,0 +1,168 @@
+#include "spec/hooks_reader.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+namespace runner::spec {
+namespace {
+
+using core::Need;
+using After = Need::After;
+
+const std::vector<std::string> kKeys = {"command", "timeout", "grace", "retries", "retry_delay", "env", "workdir"};
+
+/// The hooks of one job, or of the run, by their place in Spec::jobs.
+struct Hooks {
+  std::optional<std::uint32_t> prepare, shutdown, teardown;
+};
+
+class HooksReader {
+ public:
+  HooksReader(const JobContext& context, core::Spec& spec, Reader& reader)
+      : context_(context), spec_(spec), reader_(reader), count_(static_cast<std::uint32_t>(spec.jobs.size())) {}
+
+  void read(const Node& root) {
+    std::vector<Hooks> of_jobs;
+    const Node* jobs = root.find("jobs");
+    const bool has_jobs = jobs != nullptr && jobs->kind == Node::Kind::map;  // else `jobs: 4`, which was refused
+    for (std::uint32_t j = 0; has_jobs && j < count_; ++j) {
+      of_jobs.push_back(read_those_of(JobMap(jobs->items[j], &root), spec_.jobs[j].name, j));
+    }
+    for (std::uint32_t j = 0; j < of_jobs.size(); ++j) connect_job(j, of_jobs[j], of_jobs);
+    connect_run(read_those_of(JobMap(root), spec_.name, std::nullopt));
+  }
+
+ private:
+  Hooks read_those_of(const JobMap& owner, const std::string name, std::optional<std::uint32_t> job) {
+    Hooks hooks;
+    const std::array places = {std::pair{"prepare", &hooks.prepare}, std::pair{"shutdown", &hooks.shutdown},
+                               std::pair{"teardown", &hooks.teardown}};
+    for (const auto& [key, place] : places) {
+      const Node* node = owner.own().find(key);
+      if (node == nullptr) continue;
+      *place = static_cast<std::uint32_t>(spec_.jobs.size());
+      read_one(*node, key, owner, name, job);
+    }
+    return hooks;
+  }
+
+  /// `prepare: COMMAND`, or `prepare: {command: COMMAND, timeout: 5m}`. Of what surrounds it a hook takes workdir, and
+  /// of vars and env what does not speak of slices.
+  void read_one(const Node& node, const std::string& key, const JobMap& owner, const std::string& name,
+                std::optional<std::uint32_t> job) {
+    Node own;
+    own.kind = Node::Kind::map;
+    own.offset = node.offset;
+    if (node.kind == Node::Kind::map) {
+      reader_.check_keys(node, key, kKeys);
+      own = node;
+    } else {
+      add(own, "command", node);
+    }
+    if (const Node* workdir = owner.find("workdir"); workdir != nullptr && own.find("workdir") == nullptr)
+      add(own, "workdir", *workdir);
+    Node around;
+    around.kind = Node::Kind::map;
+    for (const char* map : {"vars", "env"}) {
+      Node kept;
+      kept.kind = Node::Kind::map;
+      for (const auto& entry : owner.entries(map, "{NAME: value}", reader_)) {
+        if (speaks_of_slices(entry.value->value)) continue;
+        kept.keys.push_back(*entry.key);
+        kept.items.push_back(*entry.value);
+      }
+      add(around, map, kept);
+    }
+    JobContext context = context_;
+    context.name = name + ":" + key;
+    core::JobSpec hook = read_job(JobMap(own, &around), context, reader_);
+    hook.kind = core::JobKind::hook;
+    hook.hook_of = job;
+    hook.is_teardown = key == "teardown";
+    hook.priority = kFirst;
+    spec_.jobs.push_back(std::move(hook));
+  }
+
+  static void add(Node& map, const std::string& key, const Node& value) {
+    Node name;
+    name.kind = Node::Kind::scalar;
+    name.offset = value.offset;
+    name.value = key;
+    map.keys.push_back(std::move(name));
+    map.items.push_back(value);
+  }
+
+  bool speaks_of_slices(const std::string& text) const {
+    for (std::uint32_t j = 0; j < count_; ++j) {
+      for (const std::string& name : spec_.jobs[j].slices.variable_names()) {
+        if (text.find("{" + name) != std::string::npos) return true;
+      }
+    }
+    return false;
+  }
+
+  void need(std::uint32_t who, std::uint32_t what, After after) {
+    auto& needs = spec_.jobs[who].needs;
+    if (std::ranges::none_of(needs, [what](const Need& other) { return other.job == what; }))
+      needs.push_back({.job = what, .after = after});
+  }
+
+  void connect_job(std::uint32_t job, const Hooks& hooks, const std::vector<Hooks>& of_jobs) {
+    if (hooks.prepare) {
+      for (const Need& other : spec_.jobs[job].needs) {
+        if (other.after == After::completed) need(*hooks.prepare, other.job, After::completed);
+      }
+      need(job, *hooks.prepare, After::completed);
+    }
+    if (hooks.shutdown) need(*hooks.shutdown, job, After::completed);
+    // A job has completed when its shutdown has.
+    const auto before = spec_.jobs[job].needs;
+    for (const Need& other : before) {
+      if (other.job < of_jobs.size() && other.after == After::completed && of_jobs[other.job].shutdown) {
+        need(job, *of_jobs[other.job].shutdown, After::completed);
+        if (hooks.prepare) need(*hooks.prepare, *of_jobs[other.job].shutdown, After::completed);
+      }
+    }
+    if (!hooks.teardown) return;
+    for (const auto& part : {hooks.prepare, std::optional(job), hooks.shutdown}) {
+      if (part) need(*hooks.teardown, *part, After::over);
+    }
+  }
+
+  void connect_run(const Hooks& hooks) {
+    const auto all = static_cast<std::uint32_t>(spec_.jobs.size());
+    const auto is_own = [&](std::uint32_t j) {
+      return j == hooks.prepare || j == hooks.shutdown || j == hooks.teardown;
+    };
+    for (std::uint32_t j = 0; j < all; ++j) {
+      if (is_own(j)) continue;
+      if (hooks.prepare) need(j, *hooks.prepare, After::completed);
+      if (hooks.shutdown) need(*hooks.shutdown, j, spec_.jobs[j].is_teardown ? After::over : After::completed);
+      if (hooks.teardown) need(*hooks.teardown, j, After::over);
+    }
+    if (hooks.teardown && hooks.prepare) need(*hooks.teardown, *hooks.prepare, After::over);
+    if (hooks.teardown && hooks.shutdown) need(*hooks.teardown, *hooks.shutdown, After::over);
+  }
+
+  static constexpr int kFirst = 2'000'000;  ///< beyond what a spec can say
+
+  const JobContext& context_;
+  core::Spec& spec_;
+  Reader& reader_;
+  std::uint32_t count_;  ///< of jobs that are no hooks
+};
+
+}  // namespace
+
+const std::vector<std::string>& hook_keys() {
+  static const std::vector<std::string> keys = {"prepare", "shutdown", "teardown"};
+  return keys;
+}
+
+void read_hooks(const Node& root, const JobContext& context, core::Spec& spec, Reader& reader) {
+  HooksReader(context, spec, reader).read(root);
+}
+
+}  // namespace runner::spec

@@ -1,0 +1,137 @@
+"""prepare, shutdown and teardown, of a run and of a job: when they run, when not, and what is said."""
+import signal
+import unittest
+
+from support import RunnerTest, crash, wait_for
+
+HOOKS = """
+prepare: echo prepare >> marks; test ! -e no-prepare
+shutdown: {command: echo shutdown >> marks}
+teardown: echo teardown >> marks; test ! -e no-teardown
+slices: 0-1
+n_procs: 1
+command: "echo {slice} >> marks; test -e go || sleep 60; test ! -e broken-{slice}"
+"""
+
+
+class Hooks(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.spec(HOOKS)
+        self.write("go", "")
+
+    def marks(self):
+        path = self.dir / "marks"
+        return path.read_text().split() if path.exists() else []
+
+    def take_marks(self):
+        marks = self.marks()
+        (self.dir / "marks").unlink(missing_ok=True)
+        return marks
+
+    def hooks(self):
+        return dict(self.rows("SELECT name, state FROM job WHERE kind = 'hook' AND run = (SELECT max(number) FROM run)"))
+
+    def test_all_of_them_around_a_run_that_succeeds(self):
+        result = self.ok("jobs.yaml")
+        self.assertEqual(self.marks(), ["prepare", "0", "1", "shutdown", "teardown"])
+        self.assertEqual(set(self.hooks().values()), {"completed"})
+        self.assertIn("jobs: all 2 slices succeeded", result.stderr)
+        self.assertRegex(self.run_log(), r"\[jobs:prepare\] pid:\d+ completed\n(.*\n)*.*\[jobs/0\] pid:\d+ running")
+        self.assertIn("hook    jobs:teardown: completed\n", self.ok("status", "jobs.yaml").stdout)
+        self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume").stderr)
+        self.assertEqual(len(self.marks()), 5)
+
+    def test_a_prepare_that_fails_disables_the_slices(self):
+        self.write("no-prepare", "")
+        result = self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.marks(), ["prepare", "teardown"])
+        self.assertIn("failed: jobs:prepare: exit code 1", result.stderr)
+        self.assertIn("jobs: disabled: it needs jobs:prepare, which did not complete (it failed)", result.stderr)
+
+    def test_shutdown_is_for_success_and_teardown_for_any_end(self):
+        self.write("broken-0", "")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.take_marks(), ["prepare", "0", "1", "teardown"])
+        (self.dir / "broken-0").unlink()
+        result = self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["prepare", "0", "shutdown", "teardown"])
+        self.assertIn("jobs:prepare runs again, because jobs:teardown has run since", result.stderr)
+
+    def test_a_teardown_that_fails_is_told_and_runs_again(self):
+        self.write("no-teardown", "")
+        self.assertIn("jobs:teardown", self.ok("jobs.yaml", code=1).stderr)
+        (self.dir / "no-teardown").unlink()
+        self.take_marks()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["teardown"])
+
+    def test_teardown_runs_also_after_ctrl_c(self):
+        (self.dir / "go").unlink()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start("jobs.yaml")
+            wait_for(lambda: "0" in self.marks(), "the slice runs")
+            process.send_signal(signal.SIGINT)
+            if number == signal.SIGINT:
+                wait_for(lambda: "SIGINT" in self.run_log(), "it is noticed")
+                self.write("go", "")
+                process.send_signal(signal.SIGTERM)
+            else:
+                process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=30), 128 + signal.SIGINT)
+            self.assertEqual(self.take_marks(), ["prepare", "0", "teardown"])
+            (self.dir / "go").unlink(missing_ok=True)
+
+    def test_after_a_crash_prepare_is_not_repeated_and_teardown_is_made_up_for(self):
+        (self.dir / "go").unlink()
+        process = self.start("jobs.yaml")
+        wait_for(lambda: "0" in self.marks(), "the slice runs")
+        crash(process)
+        self.write("go", "")
+        self.take_marks()
+        result = self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["0", "1", "shutdown", "teardown"])
+        self.assertIn("jobs:teardown had not run: it runs when what is left is done", result.stderr)
+
+    def test_a_crash_in_the_teardown_leaves_only_that_to_do(self):
+        self.spec(HOOKS.replace("echo teardown >> marks;", "echo teardown >> marks; test -e go2 || sleep 60;"))
+        process = self.start("jobs.yaml")
+        wait_for(lambda: "teardown" in self.marks(), "the teardown runs")
+        crash(process)
+        self.write("go2", "")
+        self.take_marks()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["teardown"])
+
+    def test_hooks_of_a_job(self):
+        self.spec("jobs:\n"
+                  "  a: {command: echo a >> marks, prepare: echo a:prepare >> marks, teardown: echo a:teardown >> marks,\n"
+                  "      shutdown: echo a:shutdown >> marks}\n"
+                  "  b: {command: echo b >> marks, needs: a}\n"
+                  "  c: {command: echo c >> marks, prepare: exit 1, teardown: echo c:teardown >> marks}\n")
+        self.ok("jobs.yaml", code=1)
+        marks = self.marks()
+        self.assertEqual([m for m in marks if m[0] == "a" and m != "a:teardown"], ["a:prepare", "a", "a:shutdown"])
+        self.assertGreater(marks.index("b"), marks.index("a:shutdown"))
+        self.assertGreater(marks.index("a:teardown"), marks.index("a:shutdown"))
+        self.assertNotIn("c", marks)
+        self.assertIn("c:teardown", marks)
+        self.take_marks()
+        self.ok("jobs.yaml", "--slices", "a")
+        self.assertEqual(self.marks(), ["a:prepare", "a", "a:shutdown", "a:teardown"])
+
+    def test_a_hook_has_its_own_timeout_and_log(self):
+        self.spec("prepare: {command: 'echo preparing; sleep 60', timeout: 200ms, grace: 100ms}\nslices: 0-0\ncommand: 'true'\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.rows("SELECT outcome FROM attempt"), [("timed_out",)])
+        self.assertEqual(self.ok("logs", "jobs.yaml", "jobs:prepare").stdout, "preparing\n")
+
+    def test_a_hook_takes_what_does_not_speak_of_slices(self):
+        self.spec("vars: {out: 'x y', mine: '{slice}-{item}'}\nenv: {OUT: '{out}', ITEM: '{item}'}\nslices: {list: [a]}\n"
+                  "prepare: 'echo {out} \"$OUT\" \"${ITEM-unset}\" > prepared'\ncommand: 'true'\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(self.read("prepared"), "x y x y unset\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
