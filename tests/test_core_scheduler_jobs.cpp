@@ -192,6 +192,28 @@ TEST_CASE("what does not fit beside what runs is not overtaken for ever") {
   CHECK(running_of(sim, 1).size() == 2);
 }
 
+TEST_CASE("limits hold across jobs, and a slice that needs more of one is not overtaken for ever") {
+  JobPlan one = job("one", 6);
+  one.uses = {{.limit = 0, .amount = 1}};
+  JobPlan two = job("two", 1);
+  two.uses = {{.limit = 0, .amount = 2}};
+  two.priority = 1;
+  JobPlan free = job("free", 1);
+  two.needs = {after(2)};
+  Sim sim({one, two, free}, {8, 0, 0}, {2});
+  sim.begin();
+  CHECK(running_of(sim, 0).size() == 2);
+  end(sim, 2, 0);
+  end(sim, 0, 0);
+  CHECK(running_of(sim, 0).size() == 1);  // not refilled: it is two's turn
+  CHECK(running_of(sim, 1).empty());
+  end(sim, 0, 1);
+  CHECK(running_of(sim, 1).size() == 1);
+  CHECK(running_of(sim, 0).empty());
+  end(sim, 1, 0);
+  CHECK(running_of(sim, 0).size() == 2);
+}
+
 TEST_CASE("max_failed halts its own job only, and disables what needs it") {
   JobPlan first = job("a", 4);
   first.max_failed = 0;

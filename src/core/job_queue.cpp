@@ -25,16 +25,19 @@ bool JobQueue::needs_each_of(std::uint32_t job) const {
                              [job](const Need& need) { return need.after == Need::After::each && need.job == job; });
 }
 
-std::optional<AttemptId> JobQueue::take_next() {
+bool JobQueue::has_next() const {
+  if (stop != Stop::none || (state() != State::ready && state() != State::running)) return false;
+  return waits_each_ ? !released_.empty() : interval_ < plan_.todo.intervals().size();
+}
+
+AttemptId JobQueue::take_next() {
+  assert(has_next());
   AttemptId id{number_, 0, 1};
   if (waits_each_) {
-    if (released_.empty()) return std::nullopt;
     id.slice = released_.first();
     released_.erase(id.slice);
   } else {
-    const auto& intervals = plan_.todo.intervals();
-    if (interval_ == intervals.size()) return std::nullopt;
-    const auto& [first, last] = intervals[interval_];
+    const auto& [first, last] = plan_.todo.intervals()[interval_];
     id.slice = first + offset_;
     if (id.slice == last) {
       ++interval_;

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <deque>
-#include <optional>
+#include <string>
 
 #include "core/attempt.hpp"
 #include "core/chunked_set.hpp"
@@ -31,8 +31,12 @@ class JobQueue {
   [[nodiscard]] bool needs_each_of(std::uint32_t job) const;
   [[nodiscard]] bool has(std::uint64_t slice) const { return plan_.todo.contains(slice); }
   void release(std::uint64_t slice) { released_.insert(slice); }
-  /// The next slice that was not claimed yet, with the number of its attempt.
-  std::optional<AttemptId> take_next();
+  /// Whether a slice may be claimed now.
+  [[nodiscard]] bool has_next() const;
+  /// Then: the next one, with the number of its attempt.
+  AttemptId take_next();
+  /// Whether a slice would be launched if there were room.
+  [[nodiscard]] bool is_waiting() const { return !claims.empty() || has_next(); }
   [[nodiscard]] std::uint32_t earlier_attempts(std::uint64_t slice) const;
 
   // ---- what became of its slices

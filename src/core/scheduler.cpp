@@ -34,7 +34,8 @@ Duration retry_delay(const RetryPolicy& policy, const AttemptId& failed, std::ui
 
 }  // namespace
 
-Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity) : dependants_(jobs.size()), capacity_(capacity) {
+Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity, std::vector<std::uint32_t> limits)
+    : dependants_(jobs.size()), capacity_(capacity), limits_left_(std::move(limits)) {
   assert(capacity.slots > 0);
   for (std::uint32_t j = 0; j < jobs.size(); ++j) jobs_.emplace_back(j, std::move(jobs[j]));
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
@@ -121,6 +122,7 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   const Resources& need = job.plan().need;
   free_slots_.insert(it->second.slot);
   --job.running;
+  for (const Use& use : job.plan().uses) limits_left_[use.limit] += use.amount;
   used_.slots -= 1;
   used_.cpus_milli -= need.cpus_milli;
   used_.memory -= need.memory;
@@ -240,20 +242,27 @@ void Scheduler::launch_ready(Actions& actions) {
 }
 
 /// The first by rank that has a claim and room in its own share. One that does not fit beside what runs holds back
-/// those after it: else a big one could wait for ever.
+/// those after it, else a big one could wait for ever; one that waits for a limit those that use the same one.
 JobQueue* Scheduler::next_to_launch() {
   if (free_slots_.empty()) return nullptr;
+  std::vector<bool> waited_for(limits_left_.size());
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
-    if (job.durable == 0 || share_left(job) == 0) continue;
-    return fits(job.plan().need) ? &job : nullptr;
+    const auto& uses = job.plan().uses;
+    const bool overtakes = std::ranges::any_of(uses, [&](const Use& use) { return waited_for[use.limit]; });
+    if (job.durable > 0 && !overtakes && share_left(job) > 0) return fits(job.plan().need) ? &job : nullptr;
+    if (!job.is_waiting()) continue;
+    for (const Use& use : uses) waited_for[use.limit] = true;
   }
   return nullptr;
 }
 
+/// How many slices of it may be launched besides those that run, by its own n_procs and the limits.
 std::size_t Scheduler::share_left(const JobQueue& job) const {
-  const std::uint32_t share = std::min(job.plan().n_procs.value_or(capacity_.slots), capacity_.slots);
-  return share - std::min(share, job.running);
+  std::uint32_t share = std::min(job.plan().n_procs.value_or(capacity_.slots), capacity_.slots);
+  share -= std::min(share, job.running);
+  for (const Use& use : job.plan().uses) share = std::min(share, limits_left_[use.limit] / use.amount);
+  return share;
 }
 
 void Scheduler::launch(const AttemptId& id, Actions& actions) {
@@ -264,6 +273,7 @@ void Scheduler::launch(const AttemptId& id, Actions& actions) {
   used_.memory += need.memory;
   ++job.running;
   job.has_begun = true;
+  for (const Use& use : job.plan().uses) limits_left_[use.limit] -= use.amount;
   if (job.state() == State::ready) move_job(id.job, State::running, actions);
   const auto slot = free_slots_.extract(free_slots_.begin()).value();
   running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
@@ -283,12 +293,7 @@ void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
     const std::size_t own = std::min(wanted, std::min(share_left(job), free_slots_.size()) + window_);
-    while (job.claims.size() < own && (job.state() == State::ready || job.state() == State::running)) {
-      if (job.stop != Stop::none) break;
-      const auto id = job.take_next();
-      if (!id) break;
-      claim(*id, now, actions);
-    }
+    while (job.claims.size() < own && job.has_next()) claim(job.take_next(), now, actions);
     wanted -= std::min(wanted, job.claims.size());
     const bool waits = job.durable == 0 && !job.claims.empty() && share_left(job) > 0;
     if (waits && !free_slots_.empty() && fits(job.plan().need)) starved_ = true;

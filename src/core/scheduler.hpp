@@ -93,8 +93,9 @@ using Actions = std::vector<Action>;
 
 class Scheduler {
  public:
-  /// `capacity.slots` is n_procs, shared by all jobs. What jobs need must be free of cycles.
-  Scheduler(std::vector<JobPlan> jobs, Resources capacity);
+  /// `capacity.slots` is n_procs, shared by all jobs; so are `limits`, by number, of which no slice uses more than
+  /// there is. What jobs need must be free of cycles.
+  Scheduler(std::vector<JobPlan> jobs, Resources capacity, std::vector<std::uint32_t> limits = {});
 
   /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
   void step(const Input& input, util::TimePoint now, Actions& actions);
@@ -153,6 +154,7 @@ class Scheduler {
   std::vector<std::vector<std::uint32_t>> dependants_;  ///< job -> the jobs whose needs name it
   Resources capacity_;
   Resources used_{0, 0, 0};
+  std::vector<std::uint32_t> limits_left_;
   Stop stop_ = Stop::none;
   bool done_ = false;
   std::set<std::uint32_t> free_slots_;

@@ -54,6 +54,17 @@ struct Need {
   After after = After::completed;
 };
 
+/// `limits: {scratch: 2}`: so much is there for the slices of all jobs.
+struct Limit {
+  std::string name;
+  std::uint32_t amount = 0;
+};
+/// `uses: {scratch: 1}`: one slice takes so much of it while it runs.
+struct Use {
+  std::uint32_t limit = 0;  ///< position in Spec::limits
+  std::uint32_t amount = 0;
+};
+
 struct JobSpec {
   std::string name;
   SliceList slices;
@@ -81,6 +92,7 @@ struct JobSpec {
   std::vector<Need> needs;
   std::optional<FailureLimit> allow_failures;  ///< so many, and the jobs that need this one go on all the same
   std::optional<std::uint32_t> n_procs;        ///< slices of this job at a time; unset: the run's n_procs
+  std::vector<Use> uses;                       ///< what one slice takes of Spec::limits
   int priority = 0;                            ///< ready slices of jobs with a higher one go first
 };
 
@@ -100,6 +112,7 @@ struct Spec {
   std::string text;      ///< the file as it was read
   std::string name;
   ProcCount n_procs;
+  std::vector<Limit> limits;
   std::string state_dir;  ///< absolute; default <spec_dir>/.runner/<name>
   std::uint32_t keep_runs = 30;
   LogSpec log;

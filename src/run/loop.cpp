@@ -26,6 +26,12 @@ core::State state_after(const core::Ending& ending) {
   return ending.outcome == core::Outcome::succeeded ? core::State::completed : core::State::terminated;
 }
 
+std::vector<std::uint32_t> amounts_of(const std::vector<core::Limit>& limits) {
+  std::vector<std::uint32_t> amounts;
+  for (const auto& limit : limits) amounts.push_back(limit.amount);
+  return amounts;
+}
+
 /// What was ignored when we began stays so: nohup's SIGHUP, the SIGINT of a background job.
 bool is_ignored(int signal) {
   struct sigaction action {};
@@ -52,7 +58,7 @@ struct Loop::Asio {
 
 Loop::Loop(boost::asio::io_context& io, LoopSetup setup)
     : setup_(std::move(setup)),
-      scheduler_(std::move(setup_.plans), setup_.capacity),
+      scheduler_(std::move(setup_.plans), setup_.capacity, amounts_of(setup_.spec->limits)),
       asio_(std::make_unique<Asio>(io)) {}
 
 Loop::~Loop() = default;

@@ -29,6 +29,7 @@ core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   plan.needs = job.needs;
   plan.is_teardown = job.is_teardown;
   plan.n_procs = job.n_procs;
+  plan.uses = job.uses;
   plan.priority = job.priority;
   if (job.allow_failures) plan.allow_failures = job.allow_failures->tolerated(slices);
   plan.retry = job.retry;

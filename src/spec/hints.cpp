@@ -87,6 +87,8 @@ constexpr std::array kHints = {
     Hint{"depends", "needs"},
     Hint{"after", "needs"},
     Hint{"requires", "needs"},
+    Hint{"resources", "limits"},
+    Hint{"semaphores", "limits"},
     Hint{"title", "name"},
     Hint{"job_name", "name"},
     // within `slices`
@@ -115,7 +117,7 @@ constexpr std::array kHints = {
     Hint{"backups", "max_files"},
 };
 
-constexpr std::array<std::string_view, 3> kFuture = {"services", "limits", "uses"};
+constexpr std::array<std::string_view, 1> kFuture = {"services"};
 
 /// `Max-Workers` and `maxWorkers` are `max_workers`.
 std::string normalized(std::string_view key) {

@@ -43,6 +43,7 @@ class JobReader {
     read_command();
     read_files();
     read_rules(map_, job_, reader_);
+    read_uses();
     return std::move(job_);
   }
 
@@ -224,6 +225,25 @@ class JobReader {
     }
   }
 
+  void read_uses() {
+    for (const auto& [key, value] : map_.entries("uses", "{scratch: 1}", reader_)) {
+      const auto& limits = *context_.limits;
+      const auto limit = std::ranges::find(limits, key->value, &core::Limit::name);
+      if (limit == limits.end()) {
+        std::vector<std::string> names;
+        for (const auto& known : limits) names.push_back(known.name);
+        const auto nearest = util::closest(key->value, names);
+        reader_.error(*key, "`uses` names `" + util::escape_for_display(key->value, 60) +
+                                "`, which is not in `limits`" + (nearest ? "; did you mean `" + *nearest + "`?" : ""));
+        continue;
+      }
+      const auto amount = reader_.integer(*value, "uses." + key->value, {1, limit->amount});
+      if (!amount) continue;
+      job_.uses.push_back(
+          {.limit = static_cast<std::uint32_t>(limit - limits.begin()), .amount = static_cast<std::uint32_t>(*amount)});
+    }
+  }
+
   void read_files() {
     if (const Node* node = map_.find("stdin"); node != nullptr && reader_.nonempty_text(*node, "stdin")) {
       job_.stdin_path = read_template(*node, "stdin");
@@ -254,10 +274,10 @@ class JobReader {
 
 const std::vector<std::string>& job_keys() {
   static const std::vector<std::string> keys = {
-      "slices",          "allow_empty", "command",       "vars",      "env",        "workdir",
-      "stdin",           "stdout",      "timeout",       "grace",     "retries",    "retry_delay",
-      "retry_delay_max", "retry_on",    "success_codes", "outputs",   "max_failed", "on_halt",
-      "log_limit",       "cpus",        "memory",        "env_compat"};
+      "slices",          "allow_empty", "command",       "vars",       "env",        "workdir",
+      "stdin",           "stdout",      "timeout",       "grace",      "retries",    "retry_delay",
+      "retry_delay_max", "retry_on",    "success_codes", "outputs",    "max_failed", "on_halt",
+      "log_limit",       "cpus",        "memory",        "env_compat", "uses"};
   return keys;
 }
 

@@ -17,6 +17,7 @@ struct JobContext {
   std::string spec_dir;   ///< absolute
   std::string shown_dir;  ///< as the user named it, with its slash; "" for the current one
   std::vector<std::pair<std::string, std::string>> set;  ///< --set
+  const std::vector<core::Limit>* limits = nullptr;      ///< what `uses` may name
 };
 
 /// Keys read_job() understands.

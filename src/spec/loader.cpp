@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
-const std::vector<std::string> kRunKeys = {"name", "n_procs", "state_dir", "keep_runs", "log", "print"};
+const std::vector<std::string> kRunKeys = {"name", "n_procs", "limits", "state_dir", "keep_runs", "log", "print"};
 
 /// `8`, `auto`, `50%`; an error says what is wanted.
 util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
@@ -91,9 +91,21 @@ void read_log(const Node& map, core::Spec& spec, Reader& reader) {
   }
 }
 
+void read_limits(const Node& map, core::Spec& spec, Reader& reader) {
+  if (!reader.is_map(map, "limits", "{scratch: 2}") || !reader.is_within(map, "limits", kMaxNames)) return;
+  for (std::size_t i = 0; i < map.keys.size(); ++i) {
+    const std::string& name = map.keys[i].value;
+    if (const std::string wrong = wrong_name(name); !wrong.empty())
+      reader.error(map.keys[i], "the name of a limit " + wrong);
+    const auto amount = reader.integer(map.items[i], "limits." + name, {1, kMaxProcs});
+    spec.limits.push_back({.name = name, .amount = static_cast<std::uint32_t>(amount.value_or(kMaxProcs))});
+  }
+}
+
 void read_run(const Node& root, core::Spec& spec, Reader& reader) {
   read_name(root, spec, reader);
   if (const Node* node = root.find("n_procs")) read_n_procs(*node, spec, reader);
+  if (const Node* node = root.find("limits")) read_limits(*node, spec, reader);
   spec.state_dir = spec.spec_dir + "/.runner/" + spec.name;
   if (const Node* node = root.find("state_dir")) {
     if (const auto path = reader.path(*node, "state_dir", spec.spec_dir)) spec.state_dir = *path;
@@ -245,7 +257,7 @@ std::variant<core::Spec, std::vector<Problem>> load_text(std::string_view text, 
   check_top_keys(*root, reader);
   read_run(*root, spec, reader);
   apply_overrides(overrides, spec, problems);
-  const JobContext context{spec.name, spec.spec_dir, directory_as_named(path), overrides.set};
+  const JobContext context{spec.name, spec.spec_dir, directory_as_named(path), overrides.set, &spec.limits};
   if (has_several_jobs(*root)) {
     spec.jobs = read_jobs(*root, context, reader);
   } else {

@@ -133,6 +133,15 @@ class Jobs(RunnerTest):
         for i in range(10):
             self.assertLess(marks.index(f"a/{i}"), marks.index(f"b/{i}"))
 
+    def test_limits_hold_across_jobs(self):
+        count = "'mkdir at-{name}-{slice} && ls -d at-* | wc -l >> counts && sleep 0.02 && rmdir at-{name}-{slice}'"
+        self.spec(f"n_procs: 8\nlimits: {{scratch: 2}}\nslices: 0-9\nuses: {{scratch: 1}}\n"
+                  f"jobs: {{a: {{command: {count}}}, b: {{command: {count}}}}}\n")
+        self.ok("jobs.yaml")
+        counts = list(map(int, self.read("counts").split()))
+        self.assertEqual(len(counts), 20)
+        self.assertLessEqual(max(counts), 2)
+
     def test_other_jobs_than_before_are_no_resume(self):
         self.ok("jobs.yaml")
         self.spec(PIPELINE.replace("merge:", "gather:"))

@@ -19,7 +19,8 @@ using namespace std::chrono_literals;
 /// Plays the run loop: keeps what the scheduler asked for, acknowledges claims, ends attempts on demand.
 class Sim {
  public:
-  explicit Sim(std::vector<JobPlan> jobs, Resources capacity) : scheduler_(std::move(jobs), capacity) {}
+  explicit Sim(std::vector<JobPlan> jobs, Resources capacity, std::vector<std::uint32_t> limits = {})
+      : scheduler_(std::move(jobs), capacity, std::move(limits)) {}
   Sim(JobPlan job, std::uint32_t slots) : Sim(std::vector<JobPlan>{std::move(job)}, Resources{slots, 0, 0}) {}
 
   void start() { feed(Start{}); }
