@@ -245,6 +245,84 @@ TEST_CASE("a stopped run disables what has not begun and terminates what has") {
   CHECK(life(sim, 2) == std::vector<State>{State::ready, State::disabled});
 }
 
+namespace {
+
+JobPlan service(const std::string& name, std::vector<Need> needs = {}) {
+  JobPlan made = job(name, 1, std::move(needs));
+  made.is_service = true;
+  made.timeout = 30s;
+  return made;
+}
+constexpr Need while_up(std::uint32_t job) {
+  return {.job = job, .after = Need::After::up};
+}
+
+}  // namespace
+
+TEST_CASE("what needs a service begins when that is ready, and the last one is ended first") {
+  Sim sim({service("x"), service("y", {while_up(0)}), job("a", 2, {while_up(0), while_up(1)})}, {1, 0, 0});
+  sim.begin();
+  CHECK(running_of(sim, 0).size() == 1);
+  CHECK(running_of(sim, 1).empty());
+  sim.feed(ServiceReady{0});
+  sim.settle();
+  CHECK(running_of(sim, 1).size() == 1);
+  CHECK(running_of(sim, 2).empty());
+  sim.feed(ServiceReady{1});
+  sim.settle();
+  CHECK(running_of(sim, 2) == std::set<std::uint64_t>{0});
+  sim.advance(60s);  // the time to become ready is over, and was met
+  end(sim, 2, 0);
+  CHECK(sim.terminated.empty());
+  end(sim, 2, 1);
+  CHECK(sim.terminated == std::vector<AttemptId>{{1, 0, 1}});
+  sim.end({1, 0, 1}, Outcome::killed);
+  CHECK(sim.settled.back().ending.outcome == Outcome::succeeded);
+  CHECK(sim.terminated.back() == AttemptId{0, 0, 1});
+  sim.end({0, 0, 1}, Outcome::failed, 143);
+  CHECK(sim.done == 1);
+  CHECK(life(sim, 0) == kWhole);
+}
+
+TEST_CASE("a service that dies is started again, and while it is away nothing new begins") {
+  JobPlan keeper = service("x");
+  keeper.retry.retries = 1;
+  keeper.retry.delay = 1s;
+  Sim sim({keeper, job("a", 3, {while_up(0)}), job("t", 1, {{.job = 1, .after = Need::After::over}})}, {1, 0, 0});
+  sim.begin();
+  sim.feed(ServiceReady{0});
+  sim.settle();
+  sim.end({0, 0, 1}, Outcome::succeeded);  // it ended although it was needed
+  CHECK(sim.settled.back().ending.outcome == Outcome::failed);
+  end(sim, 1, 0);
+  CHECK(running_of(sim, 1).empty());
+  sim.advance(2s);
+  CHECK(running_of(sim, 0).size() == 1);
+  CHECK(running_of(sim, 1).empty());
+  sim.feed(ServiceReady{0});
+  sim.settle();
+  CHECK(running_of(sim, 1) == std::set<std::uint64_t>{1});
+  sim.end({0, 0, 2}, Outcome::killed);
+  CHECK(sim.halts.size() == 1);
+  CHECK(sim.terminated == std::vector<AttemptId>{{1, 1, 1}});
+  end(sim, 1, 1, Outcome::killed);
+  CHECK(running_of(sim, 2) == std::set<std::uint64_t>{0});
+  end(sim, 2, 0);
+  CHECK(sim.done == 1);
+}
+
+TEST_CASE("a service that is not ready in time is ended, and what needs it is disabled") {
+  Sim sim({service("x"), job("a", 1, {while_up(0)})}, {1, 0, 0});
+  sim.begin();
+  sim.advance(30s);
+  CHECK(sim.terminated == std::vector<AttemptId>{{0, 0, 1}});
+  sim.feed(ServiceReady{0});  // too late
+  sim.end({0, 0, 1}, Outcome::killed);
+  CHECK(sim.settled.back().ending.outcome == Outcome::timed_out);
+  CHECK(life(sim, 1) == std::vector<State>{State::disabled});
+  CHECK(sim.done == 1);
+}
+
 TEST_CASE("any plan without cycles comes to its end, and no order is broken") {
   std::mt19937 engine(20261121);
   const auto random = [&] { return static_cast<std::uint32_t>(engine()); };

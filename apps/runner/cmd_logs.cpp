@@ -40,7 +40,7 @@ std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t numb
 std::optional<SliceRef> find_slice(RecordedRun& run, const std::string& name) {
   const auto& jobs = run.stored.jobs;
   for (std::uint32_t j = 0; j < jobs.size(); ++j) {
-    if (jobs[j].kind == core::JobKind::hook && jobs[j].name == name) return SliceRef{j, 0};
+    if (jobs[j].kind != core::JobKind::slices && jobs[j].name == name) return SliceRef{j, 0};
   }
   std::string key = name;
   std::optional<std::uint32_t> of_job;

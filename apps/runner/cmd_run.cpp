@@ -36,8 +36,9 @@ std::uint64_t succeeded(const core::RunView& view) {
 /// `wanted`: how many slices have succeeded if every one that was asked for did.
 int exit_code(const run::LoopResult& result, std::uint64_t wanted) {
   if (!result.record_failed.empty()) return kRecordFailed;
-  const bool hooks_failed = std::ranges::any_of(
-      result.view.jobs, [](const core::JobView& job) { return job.kind() == core::JobKind::hook && job.failed() > 0; });
+  const bool hooks_failed = std::ranges::any_of(result.view.jobs, [](const core::JobView& job) {
+    return job.kind() != core::JobKind::slices && job.failed() > 0;
+  });
   if (succeeded(result.view) == wanted && !hooks_failed) return kSucceeded;
   if (result.signal != 0) return kSignalBase + result.signal;
   return result.halted.empty() ? kSlicesFailed : kStopped;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "host/port.hpp"
 #include "util/fd.hpp"
 #include "util/text.hpp"
 #include "util/trust.hpp"
@@ -81,6 +82,7 @@ std::optional<SpecToRun> load_spec_to_run(const RunCommand& command) {
       settings = merge_settings(parse_settings(before), settings);
     }
   }
+  core::assign_ports(*spec, host::free_port);
   return SpecToRun{std::move(*spec), format_settings(settings)};
 }
 

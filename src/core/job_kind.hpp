@@ -6,13 +6,24 @@
 
 namespace runner::core {
 
-enum class JobKind : std::uint8_t { slices, hook };
+enum class JobKind : std::uint8_t { slices, hook, service };
 
 constexpr std::string_view name(JobKind kind) {
-  return kind == JobKind::hook ? "hook" : "slices";
+  switch (kind) {
+    case JobKind::slices:
+      return "slices";
+    case JobKind::hook:
+      return "hook";
+    case JobKind::service:
+      return "service";
+  }
+  return {};
 }
 constexpr JobKind job_kind_from_name(std::string_view text) {
-  return text == name(JobKind::hook) ? JobKind::hook : JobKind::slices;
+  for (const JobKind kind : {JobKind::hook, JobKind::service}) {
+    if (name(kind) == text) return kind;
+  }
+  return JobKind::slices;
 }
 
 }  // namespace runner::core

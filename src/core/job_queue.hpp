@@ -56,8 +56,11 @@ class JobQueue {
   std::size_t durable = 0;
   std::uint32_t running = 0;
   Stop stop = Stop::none;
-  bool has_begun = false;        ///< something of it was launched, here or in an earlier session
-  bool keeps_successes = false;  ///< another job's slices wait for this one's
+  std::string stop_reason = "the run was stopped";
+  bool is_up = false;             ///< a service: ready for those that need it
+  bool is_being_stopped = false;  ///< a service: nothing needs it any more
+  bool has_begun = false;         ///< something of it was launched, here or in an earlier session
+  bool keeps_successes = false;   ///< another job's slices wait for this one's
 
  private:
   std::uint32_t number_;

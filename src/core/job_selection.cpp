@@ -47,7 +47,8 @@ util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std
   }
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {  // hooks go with what they belong to
     const JobSpec& job = spec.jobs[j];
-    if (job.kind == JobKind::hook && (!job.hook_of || selection[*job.hook_of])) selection[j] = IntervalSet::first_n(1);
+    const bool is_part = job.kind != JobKind::slices && (!job.hook_of || selection[*job.hook_of]);
+    if (is_part) selection[j] = IntervalSet::first_n(1);
   }
   return selection;
 }

@@ -62,6 +62,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     }
     void operator()(const Claimed& claimed) const { self.on_claimed(claimed.count, now); }
     void operator()(const Started& started) const { self.on_started(started.id, now); }
+    void operator()(const ServiceReady& ready) const { self.on_service_ready(ready.job, now, actions); }
     void operator()(const Finished& finished) const { self.on_finished(finished, now, actions); }
     void operator()(const Control& control) const {
       switch (control) {
@@ -81,7 +82,8 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
   };
   std::visit(Visitor{*this, now, actions}, input);
   on_deadlines(now, actions);
-  close_jobs(actions);
+  close_jobs(now, actions);
+  launch_services(actions);
   launch_ready(actions);
   claim_ahead(now, actions);
   conclude(actions);
@@ -119,13 +121,17 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   JobQueue& job = jobs_[finished.id.job];
-  const Resources& need = job.plan().need;
-  free_slots_.insert(it->second.slot);
   --job.running;
-  for (const Use& use : job.plan().uses) limits_left_[use.limit] += use.amount;
-  used_.slots -= 1;
-  used_.cpus_milli -= need.cpus_milli;
-  used_.memory -= need.memory;
+  if (job.plan().is_service) {
+    judge_service(settled);
+  } else {
+    const Resources& need = job.plan().need;
+    free_slots_.insert(it->second.slot);
+    for (const Use& use : job.plan().uses) limits_left_[use.limit] += use.amount;
+    used_.slots -= 1;
+    used_.cpus_milli -= need.cpus_milli;
+    used_.memory -= need.memory;
+  }
   running_.erase(it);
   retry_or_count(settled, now, actions);
 }
@@ -150,6 +156,7 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   job.count(outcome, settled.id.slice);
   if (outcome == Outcome::succeeded) return slice_succeeded(j, settled.id.slice);
   if (outcome == Outcome::cancelled) return;
+  if (job.plan().is_service && !job.is_being_stopped) return service_died(j, settled.ending, now, actions);
   slice_failed(j, settled.id.slice, "failed", actions);
   if (job.stop == Stop::none && job.plan().max_failed && job.failed() > *job.plan().max_failed) {
     const std::string name = jobs_.size() > 1 ? job.plan().name + ": " : "";
@@ -193,7 +200,9 @@ void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   stop_ = how;
   starved_ = false;
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
-    if (how == Stop::kill || !jobs_[j].plan().is_teardown) stop_job(j, how, now, actions);
+    const JobPlan& plan = jobs_[j].plan();
+    // What slices need while they end, and what clears up after them, comes last.
+    if (how == Stop::kill || !(plan.is_teardown || plan.is_service)) stop_job(j, how, now, actions);
   }
 }
 
@@ -237,7 +246,12 @@ void Scheduler::launch_ready(Actions& actions) {
     const AttemptId id = job->claims.front();
     job->claims.pop_front();
     --job->durable;
-    launch(id, actions);
+    const Resources& need = job->plan().need;
+    used_.slots += 1;
+    used_.cpus_milli += need.cpus_milli;
+    used_.memory += need.memory;
+    for (const Use& use : job->plan().uses) limits_left_[use.limit] -= use.amount;
+    launch(id, free_slots_.extract(free_slots_.begin()).value(), actions);
   }
 }
 
@@ -250,6 +264,7 @@ JobQueue* Scheduler::next_to_launch() {
     JobQueue& job = jobs_[j];
     const auto& uses = job.plan().uses;
     const bool overtakes = std::ranges::any_of(uses, [&](const Use& use) { return waited_for[use.limit]; });
+    if (job.plan().is_service || !has_services_up(job)) continue;
     if (job.durable > 0 && !overtakes && share_left(job) > 0) return fits(job.plan().need) ? &job : nullptr;
     if (!job.is_waiting()) continue;
     for (const Use& use : uses) waited_for[use.limit] = true;
@@ -265,17 +280,11 @@ std::size_t Scheduler::share_left(const JobQueue& job) const {
   return share;
 }
 
-void Scheduler::launch(const AttemptId& id, Actions& actions) {
+void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions) {
   JobQueue& job = jobs_[id.job];
-  const Resources& need = job.plan().need;
-  used_.slots += 1;
-  used_.cpus_milli += need.cpus_milli;
-  used_.memory += need.memory;
   ++job.running;
   job.has_begun = true;
-  for (const Use& use : job.plan().uses) limits_left_[use.limit] -= use.amount;
   if (job.state() == State::ready) move_job(id.job, State::running, actions);
-  const auto slot = free_slots_.extract(free_slots_.begin()).value();
   running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
   promised_.erase(id);
   ++launches_;
@@ -289,9 +298,11 @@ void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
     claim(delayed_.begin()->second, now, actions);
     delayed_.erase(delayed_.begin());
   }
+  claim_services(now, actions);
   std::size_t wanted = free_slots_.size() + window_;
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
+    if (job.plan().is_service || !has_services_up(job)) continue;
     const std::size_t own = std::min(wanted, std::min(share_left(job), free_slots_.size()) + window_);
     while (job.claims.size() < own && job.has_next()) claim(job.take_next(), now, actions);
     wanted -= std::min(wanted, job.claims.size());
@@ -335,7 +346,7 @@ void Scheduler::on_claimed(std::uint64_t count, TimePoint now) {
 /// What is too big for the machine still runs, alone: waiting would be for ever.
 bool Scheduler::fits(const Resources& need) const {
   if (used_.slots >= capacity_.slots) return false;
-  if (running_.empty()) return true;
+  if (used_.slots == 0) return true;
   return (need.cpus_milli == 0 || used_.cpus_milli + need.cpus_milli <= capacity_.cpus_milli) &&
          (need.memory == 0 || used_.memory + need.memory <= capacity_.memory);
 }

@@ -26,6 +26,9 @@ struct Claimed {
 struct Started {
   AttemptId id;
 };
+struct ServiceReady {
+  std::uint32_t job = 0;
+};  ///< a service that was started answers
 struct Finished {
   AttemptId id;
   Ending ending;
@@ -39,7 +42,7 @@ struct Hold {
   bool held = false;
 };               ///< attempts cannot get on (nobody takes their output), or can again: timeouts stand still meanwhile
 struct Tick {};  ///< the time asked for by WakeAt has come
-using Input = std::variant<Start, Claimed, Started, Finished, Control, Hold, Tick>;
+using Input = std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick>;
 
 // ---- actions
 struct Claim {
@@ -72,7 +75,7 @@ struct Abandon {
 struct Halt {
   std::uint32_t job = 0;
   std::string reason;
-};  ///< max_failed was passed; said once a job
+};  ///< max_failed was passed, or a service has died; said once a job
 struct MoveJob {
   std::uint32_t job = 0;
   State state = State::initial;  ///< the job's from now on
@@ -100,7 +103,8 @@ class Scheduler {
   /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
   void step(const Input& input, util::TimePoint now, Actions& actions);
 
-  [[nodiscard]] std::size_t running() const { return running_.size(); }
+  /// Slices and hooks.
+  [[nodiscard]] std::size_t running() const { return used_.slots; }
   /// A slot is free for a claim that is not durable yet: the commit is waited for.
   [[nodiscard]] bool starved() const { return starved_; }
 
@@ -130,12 +134,20 @@ class Scheduler {
   void disable_what_waits_for(std::uint32_t job, Actions& actions);
   void disable_job(std::uint32_t job, const std::string& why, Actions& actions);
   void tell_dependants(std::uint32_t job, Actions& actions);
-  void close_jobs(Actions& actions);
+  void close_jobs(util::TimePoint now, Actions& actions);
   bool close_job(std::uint32_t job, Actions& actions);
   [[nodiscard]] bool is_released(std::uint32_t job, std::uint64_t slice) const;
+  // of services: scheduler_services.cpp
+  void on_service_ready(std::uint32_t job, util::TimePoint now, Actions& actions);
+  void judge_service(Settle& settled);
+  void service_died(std::uint32_t job, const Ending& ending, util::TimePoint now, Actions& actions);
+  void claim_services(util::TimePoint now, Actions& actions);
+  void launch_services(Actions& actions);
+  void stop_services(util::TimePoint now, Actions& actions);
+  [[nodiscard]] bool has_services_up(const JobQueue& job) const;
   // of claims and launches
   void launch_ready(Actions& actions);
-  void launch(const AttemptId& id, Actions& actions);
+  void launch(const AttemptId& id, std::uint32_t slot, Actions& actions);
   void claim_ahead(util::TimePoint now, Actions& actions);
   void claim(const AttemptId& id, util::TimePoint now, Actions& actions);
   void on_claimed(std::uint64_t count, util::TimePoint now);

@@ -5,6 +5,8 @@
 
 namespace runner::core {
 
+using util::TimePoint;
+
 void Scheduler::begin(Actions& actions) {
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) look_at_needs(j, actions);
 }
@@ -25,13 +27,18 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
     anything_began = anything_began || needed.has_begun;
     if (needed.plan().closed) continue;
     const bool each = need.after == Need::After::each;
-    const bool failed = needed.is_over() && needed.missed() > needed.plan().allow_failures;
+    const bool failed =
+        needed.is_over() && (needed.missed() > needed.plan().allow_failures || needed.plan().is_service);
     if (need.after != Need::After::over && (needed.state() == State::disabled || (failed && !each))) {
       const bool disabled = needed.state() == State::disabled;
       const std::string why = disabled ? "is disabled" : "did not complete (" + needed.shortfall() + ")";
       return disable_job(j, "it needs " + needed.plan().name + ", which " + why, actions);
     }
-    is_waiting = is_waiting || (!each && !needed.is_over());
+    if (need.after == Need::After::up) {
+      is_waiting = is_waiting || !needed.is_up;
+    } else {
+      is_waiting = is_waiting || (!each && !needed.is_over());
+    }
   }
   if (is_waiting) return;
   if (job.plan().is_teardown && !anything_began) return disable_job(j, "nothing had begun", actions);
@@ -107,9 +114,10 @@ void Scheduler::tell_dependants(std::uint32_t j, Actions& actions) {
 }
 
 /// Jobs of which nothing is left end, and those that need them move on; what cannot begin any more is disabled.
-void Scheduler::close_jobs(Actions& actions) {
+void Scheduler::close_jobs(TimePoint now, Actions& actions) {
   for (bool moved = true; moved;) {
     moved = false;
+    stop_services(now, actions);
     for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
       moved = (!jobs_[j].is_over() && close_job(j, actions)) || moved;
     }
@@ -124,7 +132,7 @@ bool Scheduler::close_job(std::uint32_t j, Actions& actions) {
   if (!stopped && (job.state() == State::initial || !job.all_settled())) return false;
   const std::string shortfall = job.shortfall();
   if (!has_begun && !shortfall.empty()) {
-    disable_job(j, job.all_settled() ? shortfall : "the run was stopped", actions);
+    disable_job(j, job.all_settled() ? shortfall : job.stop_reason, actions);
     return true;
   }
   if (job.state() == State::initial) move_job(j, State::ready, actions);

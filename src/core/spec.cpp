@@ -132,6 +132,48 @@ bool RetryPolicy::applies_to(const Ending& ending) const {
   return std::find(outcomes.begin(), outcomes.end(), ending.outcome) != outcomes.end();
 }
 
+namespace {
+
+void set_text(std::vector<std::pair<std::string, TextTemplate>>& entries, const std::string& name,
+              const std::string& value) {
+  auto parsed = TextTemplate::parse(value, {});
+  const auto entry = std::ranges::find(entries, name, &std::pair<std::string, TextTemplate>::first);
+  auto& text = std::get<TextTemplate>(parsed);  // digits have no braces
+  if (entry != entries.end()) {
+    entry->second = std::move(text);
+  } else {
+    entries.emplace_back(name, std::move(text));
+  }
+}
+
+std::string port_variable(const std::string& service) {
+  std::string name = "RUNNER_SERVICE_";
+  for (const char c : service) {
+    const bool is_small = c >= 'a' && c <= 'z';
+    const bool is_plain = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    name += is_small ? static_cast<char>(c - 'a' + 'A') : is_plain ? c : '_';
+  }
+  return name + "_PORT";
+}
+
+}  // namespace
+
+void assign_ports(Spec& spec, const std::function<std::uint16_t()>& free_port) {
+  for (std::size_t s = 0; s < spec.jobs.size(); ++s) {
+    if (!spec.jobs[s].service || !spec.jobs[s].service->port) continue;
+    std::uint16_t& port = *spec.jobs[s].service->port;
+    if (port == 0) port = free_port();
+    const std::string number = std::to_string(port);
+    set_text(spec.jobs[s].vars, "port", number);
+    for (JobSpec& probe : spec.jobs[s].service->probe) set_text(probe.vars, "port", number);
+    for (JobSpec& job : spec.jobs) {
+      set_text(job.env, port_variable(spec.jobs[s].name), number);
+      if (!job.service) continue;
+      for (JobSpec& probe : job.service->probe) set_text(probe.env, port_variable(spec.jobs[s].name), number);
+    }
+  }
+}
+
 bool Spec::has_several_jobs() const {
   return std::ranges::count(jobs, JobKind::slices, &JobSpec::kind) > 1;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -49,6 +50,7 @@ struct Need {
     completed,  ///< all of that job (`needs`)
     each,       ///< slice i after slice i of it (`needs_each`)
     over,       ///< however it ended (teardown)
+    up,         ///< a service, as long as that is ready
   };
   std::uint32_t job = 0;  ///< position in Spec::jobs
   After after = After::completed;
@@ -63,6 +65,19 @@ struct Limit {
 struct Use {
   std::uint32_t limit = 0;  ///< position in Spec::limits
   std::uint32_t amount = 0;
+};
+
+struct JobSpec;
+
+/// A program that runs beside the slices.
+struct ServiceSpec {
+  enum class Ready : std::uint8_t { at_once, command, port, file };
+  Ready ready = Ready::at_once;  ///< what tells that it is
+  util::Duration ready_timeout = std::chrono::seconds(30);
+  std::vector<JobSpec> probe;         ///< of Ready::command: one, asked again and again until it exits with 0
+  std::uint16_t ready_port = 0;       ///< of Ready::port: on this machine; 0: the service's own
+  std::string ready_file;             ///< of Ready::file: absolute
+  std::optional<std::uint16_t> port;  ///< 0: one that is free when the run begins, see assign_ports()
 };
 
 struct JobSpec {
@@ -87,7 +102,8 @@ struct JobSpec {
   bool env_compat_slurm = false;
   JobKind kind = JobKind::slices;
   std::optional<std::uint32_t> hook_of;  ///< the job that a hook belongs to; unset: the run
-  bool is_teardown = false;              ///< runs also when the run is stopped
+  std::optional<ServiceSpec> service{};
+  bool is_teardown = false;  ///< runs also when the run is stopped
   // Only where there are several jobs:
   std::vector<Need> needs;
   std::optional<FailureLimit> allow_failures;  ///< so many, and the jobs that need this one go on all the same
@@ -142,6 +158,10 @@ struct ExpandedAttempt {
   std::vector<std::string> outputs;  ///< absolute
 };
 util::Result<ExpandedAttempt> expand_attempt(const Spec& spec, const JobSpec& job, const AttemptContext& context);
+
+/// Gives the services their ports - `port` of each that has one, or free_port() for `auto` - as {port} in their
+/// commands and as RUNNER_SERVICE_<NAME>_PORT in the environment of everything.
+void assign_ports(Spec& spec, const std::function<std::uint16_t()>& free_port);
 
 /// Names that every template may use besides the job's vars and its slice source's.
 const std::vector<std::string>& builtin_variable_names();

@@ -58,7 +58,7 @@ std::string whole_seconds(util::Duration d) {
 void Progress::begin(const core::RunView& view) {
   total_ = done_ = 0;
   for (const auto& job : view.jobs) {
-    if (job.kind() == core::JobKind::hook) continue;
+    if (job.kind() != core::JobKind::slices) continue;
     total_ += job.total();
     done_ += job.succeeded();
   }

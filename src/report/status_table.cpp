@@ -98,9 +98,9 @@ std::string job_text(const StatusSource& source, std::uint32_t j, const Style& s
   std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style);
   const std::string title =
       util::escape_for_display(job.name()) + ": " + job_state_text(job, source.view.info.live, style);
-  if (job.kind() == core::JobKind::hook) {
+  if (job.kind() != core::JobKind::slices) {
     const std::string failure = hook_failure_text(job, source.context, style);
-    return "hook    " + (failure.empty() ? title + "\n" : failure) +
+    return fmt::format("{:<8}", core::name(job.kind())) + (failure.empty() ? title + "\n" : failure) +
            (job.running().empty() ? "" : running_text(job, source.now));
   }
   if (source.view.has_several_jobs()) out = "\njob     " + title + "\n" + out;

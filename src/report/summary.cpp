@@ -31,7 +31,7 @@ std::string jobs_line(const core::RunView& view, const Style& style) {
   std::uint64_t jobs = 0;
   std::uint64_t completed = 0;
   for (const auto& job : view.jobs) {
-    if (job.kind() == core::JobKind::hook) continue;
+    if (job.kind() != core::JobKind::slices) continue;
     jobs += job.total() > 0 ? 1 : 0;
     completed += job.total() > 0 && job.succeeded() == job.total() ? 1 : 0;
   }
@@ -63,7 +63,7 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
   const bool is_one = !view.has_several_jobs();
   for (std::uint32_t j = 0; j < view.jobs.size(); ++j) {
     const core::JobView& job = view.jobs[j];
-    if (job.kind() == core::JobKind::hook) {
+    if (job.kind() != core::JobKind::slices) {
       out += hook_failure_text(job, context, style);
     } else if (job.total() > 0 || is_one) {  // else it was left out
       out += job_line(job, style) + (is_one && job.state() != core::State::disabled ? time : "") + "\n" +
@@ -81,7 +81,7 @@ std::string quiet_summary_text(const core::RunView& view, const ReportContext& c
   std::uint64_t total = 0;
   std::uint64_t succeeded = 0;
   for (const auto& job : view.jobs) {
-    if (job.kind() == core::JobKind::hook && job.failed() == 0) continue;
+    if (job.kind() != core::JobKind::slices && job.failed() == 0) continue;
     total += job.total();
     succeeded += job.succeeded();
   }

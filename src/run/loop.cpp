@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "log/logger.hpp"
+#include "run/readiness.hpp"
 #include "store/state_dir.hpp"
 #include "util/text.hpp"
 
@@ -66,6 +67,17 @@ Loop::~Loop() = default;
 LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
   writer_ = &writer;
   executor_ = &executor;
+  const auto is_service = [](const core::JobSpec& job) { return job.service.has_value(); };
+  if (std::ranges::any_of(setup_.spec->jobs, is_service)) {
+    const auto services = static_cast<std::uint32_t>(std::ranges::count_if(setup_.spec->jobs, is_service));
+    readiness_ = std::make_unique<Readiness>(
+        asio_->io, executor,
+        Readiness::Setup{.spec = setup_.spec,
+                         .run_id = setup_.view.info.id,
+                         .first_slot = setup_.capacity.slots + services,
+                         .ready = [this](std::uint32_t job) { feed(core::ServiceReady{job}); },
+                         .notice = [this](const std::string& message) { notice(message); }});
+  }
   await_signal();
   await_tick();
   begin();
@@ -160,6 +172,7 @@ void Loop::carry_out(const core::Abandon& action) {
 
 void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
+  if (setup_.spec->jobs[action.job].service) return notice(action.reason + "; what needs it is ended");
   notice(action.reason + "; no further slice" + (is_main(action.job) ? "" : " of it") + " is started");
 }
 
@@ -175,7 +188,7 @@ void Loop::carry_out(const core::MoveJob& action) {
   event.pid = ::getpid();
   event.reason = action.reason;
   last_sequence_ = writer_->job_state(action.job, action.state, event.at, action.reason);
-  const bool is_hook = setup_.spec->jobs[action.job].kind == core::JobKind::hook;
+  const bool is_hook = setup_.spec->jobs[action.job].kind != core::JobKind::slices;
   event.untold =
       is_main(action.job) || (is_hook && action.state != core::State::ready && action.state != core::State::disabled);
   when_committed(last_sequence_, std::move(event));
@@ -203,6 +216,7 @@ void Loop::carry_out(const core::WakeAt& action) {
 
 void Loop::carry_out(const core::Done&) {
   done_ = true;
+  if (readiness_) readiness_->stop_all();
   asio_->wake.cancel();
   writer_->hurry();
   finish_if_over();
@@ -211,10 +225,12 @@ void Loop::carry_out(const core::Done&) {
 // ---- the executor's side
 
 void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) {
+  if (Readiness::is_probe(id)) return;
   LiveAttempt& attempt = live_.at(id);
   attempt.pid = pid;
   attempt.life.go(core::State::running);
   feed(core::Started{id});
+  if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
   last_sequence_ = writer_->started(id, at, pid, log);
   core::Event event;
   event.at = at;
@@ -230,6 +246,8 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
 }
 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
+  if (Readiness::is_probe(id)) return readiness_->finished(id, ending);
+  if (setup_.spec->jobs[id.job].service) readiness_->stop(id.job);
   feed(core::Finished{id, std::move(ending)});
 }
 
@@ -442,7 +460,7 @@ bool Loop::is_main(std::uint32_t job) const {
 
 std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {
   const core::JobSpec& job = setup_.spec->jobs[id.job];
-  return job.kind == core::JobKind::hook ? job.name : job.name + "/" + key;
+  return job.kind != core::JobKind::slices ? job.name : job.name + "/" + key;
 }
 
 }  // namespace runner::run

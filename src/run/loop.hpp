@@ -50,6 +50,8 @@ struct LoopResult {
   std::string record_failed;  ///< why the record could not be kept, "" if it was
 };
 
+class Readiness;
+
 class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
  public:
   Loop(boost::asio::io_context& io, LoopSetup setup);
@@ -125,6 +127,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::unique_ptr<Asio> asio_;
   store::Writer* writer_ = nullptr;
   exec::Executor* executor_ = nullptr;
+  std::unique_ptr<Readiness> readiness_;  ///< where there are services
   core::Actions actions_;
   std::map<core::AttemptId, LiveAttempt> live_;
   std::deque<Pending> pending_;

@@ -44,12 +44,29 @@ std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec,
       place = j;
       continue;
     }
+    if (job.kind == core::JobKind::service) continue;
     for (const auto& of : {std::optional<std::uint32_t>(j), std::optional<std::uint32_t>()}) {
       owners[of].has_work = owners[of].has_work || !plans[j].todo.empty();
       owners[of].has_begun = owners[of].has_begun || plans[j].has_begun;
     }
   }
   return owners;
+}
+
+void plan_one(core::JobPlan& plan, const Past& past, bool is_due);
+
+/// As long as anything is to be done but clearing up.
+util::Result<void> plan_services(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
+                                 std::vector<core::JobPlan>& plans) {
+  bool has_work = false;
+  for (const auto& plan : plans) has_work = has_work || (!plan.is_service && !plan.is_teardown && !plan.todo.empty());
+  for (std::uint32_t j = 0; j < spec.jobs.size(); ++j) {
+    if (!plans[j].is_service) continue;
+    const auto past = past_of(reader, run_id, j);
+    if (!past) return past.error();
+    plan_one(plans[j], *past, has_work);
+  }
+  return {};
 }
 
 void plan_one(core::JobPlan& plan, const Past& past, bool is_due) {
@@ -86,7 +103,7 @@ util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id,
     if (owner.prepare && owner.has_work && prepare.succeeded && torn_down)
       notice(plans[*owner.prepare].name + " runs again, because " + plans[*owner.teardown].name + " has run since");
   }
-  return {};
+  return plan_services(spec, run_id, reader, plans);
 }
 
 }  // namespace runner::run

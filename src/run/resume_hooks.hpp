@@ -1,6 +1,7 @@
-// Which hooks a resumed run runs again. Prepare: when it has not succeeded, or what it made was torn down since.
-// Shutdown: when it has not succeeded, or there is more to shut down. Teardown: when anything began since it last ran -
-// also where nothing else is left to do, because the run was killed before its end.
+// Which hooks and services a resumed run runs again. Prepare: when it has not succeeded, or what it made was torn down
+// since. Shutdown: when it has not succeeded, or there is more to shut down. Teardown: when anything began since it
+// last ran - also where nothing else is left to do, because the run was killed before its end. A service: as long as
+// there is anything to do but clearing up.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,7 @@
 
 namespace runner::run {
 
-/// Completes `plans`, which know already what is to be done of the jobs that are no hooks. `notice` tells what is done
+/// Completes `plans`, which know already what is to be done of the jobs of slices. `notice` tells what is done
 /// otherwise than in a new run.
 util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
                               std::vector<core::JobPlan>& plans, const std::function<void(const std::string&)>& notice);

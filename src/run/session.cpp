@@ -28,6 +28,7 @@ core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   plan.name = job.name;
   plan.needs = job.needs;
   plan.is_teardown = job.is_teardown;
+  plan.is_service = job.kind == core::JobKind::service;
   plan.n_procs = job.n_procs;
   plan.uses = job.uses;
   plan.priority = job.priority;
@@ -312,7 +313,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
     core::JobPlan& plan = session.plans[j];
     const store::NewRun::Job& before = stored.jobs[j];
-    if (spec.jobs[j].kind != core::JobKind::hook)
+    if (spec.jobs[j].kind == core::JobKind::slices)
       plan.closed = !(*wanted)[j] || before.selection == kLeftOut ||
                     (plan.todo.empty() && before.state == core::State::completed);
     if (!plan.closed) continue;

@@ -87,6 +87,8 @@ constexpr std::array kHints = {
     Hint{"depends", "needs"},
     Hint{"after", "needs"},
     Hint{"requires", "needs"},
+    Hint{"daemons", "services"},
+    Hint{"background", "services"},
     Hint{"resources", "limits"},
     Hint{"semaphores", "limits"},
     Hint{"title", "name"},
@@ -117,8 +119,6 @@ constexpr std::array kHints = {
     Hint{"backups", "max_files"},
 };
 
-constexpr std::array<std::string_view, 1> kFuture = {"services"};
-
 /// `Max-Workers` and `maxWorkers` are `max_workers`.
 std::string normalized(std::string_view key) {
   std::string out;
@@ -147,10 +147,6 @@ std::string suggestion(std::string_view unknown, const std::vector<std::string>&
   }
   const auto nearest = util::closest(normalized(unknown), known);
   return nearest ? "; did you mean `" + *nearest + "`?" : "";
-}
-
-bool is_future_key(std::string_view key) {
-  return std::find(kFuture.begin(), kFuture.end(), key) != kFuture.end();
 }
 
 }  // namespace runner::spec

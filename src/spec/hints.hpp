@@ -10,7 +10,4 @@ namespace runner::spec {
 /// The rest of an "unknown key" message: "; did you mean `slices`?", or "" where nothing comes near.
 std::string suggestion(std::string_view unknown, const std::vector<std::string>& known);
 
-/// Whether `key` belongs to a later version of the spec: services.
-bool is_future_key(std::string_view key);
-
 }  // namespace runner::spec

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <utility>
+
+#include "spec/attached_job.hpp"
 
 namespace runner::spec {
 namespace {
@@ -21,7 +24,14 @@ struct Hooks {
 class HooksReader {
  public:
   HooksReader(const JobContext& context, core::Spec& spec, Reader& reader)
-      : context_(context), spec_(spec), reader_(reader), count_(static_cast<std::uint32_t>(spec.jobs.size())) {}
+      : context_(context), spec_(spec), reader_(reader) {
+    std::set<std::string> names;
+    for (const core::JobSpec& of : spec.jobs) {
+      count_ += of.kind == core::JobKind::slices ? 1 : 0;
+      for (std::string& name : of.slices.variable_names()) names.insert(std::move(name));
+    }
+    slice_variables_.assign(names.begin(), names.end());
+  }
 
   void read(const Node& root) {
     std::vector<Hooks> of_jobs;
@@ -48,59 +58,16 @@ class HooksReader {
     return hooks;
   }
 
-  /// `prepare: COMMAND`, or `prepare: {command: COMMAND, timeout: 5m}`. Of what surrounds it a hook takes workdir, and
-  /// of vars and env what does not speak of slices.
   void read_one(const Node& node, const std::string& key, const JobMap& owner, const std::string& name,
                 std::optional<std::uint32_t> job) {
-    Node own;
-    own.kind = Node::Kind::map;
-    own.offset = node.offset;
-    if (node.kind == Node::Kind::map) {
-      reader_.check_keys(node, key, kKeys);
-      own = node;
-    } else {
-      add(own, "command", node);
-    }
-    if (const Node* workdir = owner.find("workdir"); workdir != nullptr && own.find("workdir") == nullptr)
-      add(own, "workdir", *workdir);
-    Node around;
-    around.kind = Node::Kind::map;
-    for (const char* map : {"vars", "env"}) {
-      Node kept;
-      kept.kind = Node::Kind::map;
-      for (const auto& entry : owner.entries(map, "{NAME: value}", reader_)) {
-        if (speaks_of_slices(entry.value->value)) continue;
-        kept.keys.push_back(*entry.key);
-        kept.items.push_back(*entry.value);
-      }
-      add(around, map, kept);
-    }
     JobContext context = context_;
     context.name = name + ":" + key;
-    core::JobSpec hook = read_job(JobMap(own, &around), context, reader_);
+    core::JobSpec hook = read_attached_job(node, key, kKeys, {owner, slice_variables_}, context, reader_);
     hook.kind = core::JobKind::hook;
     hook.hook_of = job;
     hook.is_teardown = key == "teardown";
     hook.priority = kFirst;
     spec_.jobs.push_back(std::move(hook));
-  }
-
-  static void add(Node& map, const std::string& key, const Node& value) {
-    Node name;
-    name.kind = Node::Kind::scalar;
-    name.offset = value.offset;
-    name.value = key;
-    map.keys.push_back(std::move(name));
-    map.items.push_back(value);
-  }
-
-  bool speaks_of_slices(const std::string& text) const {
-    for (std::uint32_t j = 0; j < count_; ++j) {
-      for (const std::string& name : spec_.jobs[j].slices.variable_names()) {
-        if (text.find("{" + name) != std::string::npos) return true;
-      }
-    }
-    return false;
   }
 
   void need(std::uint32_t who, std::uint32_t what, After after) {
@@ -117,6 +84,11 @@ class HooksReader {
       need(job, *hooks.prepare, After::completed);
     }
     if (hooks.shutdown) need(*hooks.shutdown, job, After::completed);
+    for (const Need& other : std::vector(spec_.jobs[job].needs)) {
+      if (other.after != After::up) continue;
+      if (hooks.prepare) need(*hooks.prepare, other.job, After::up);
+      if (hooks.shutdown) need(*hooks.shutdown, other.job, After::up);
+    }
     // A job has completed when its shutdown has.
     const auto before = spec_.jobs[job].needs;
     for (const Need& other : before) {
@@ -139,6 +111,11 @@ class HooksReader {
     for (std::uint32_t j = 0; j < all; ++j) {
       if (is_own(j)) continue;
       if (hooks.prepare) need(j, *hooks.prepare, After::completed);
+      if (spec_.jobs[j].kind == core::JobKind::service) {
+        if (hooks.shutdown) need(*hooks.shutdown, j, After::up);
+        if (hooks.teardown) need(*hooks.teardown, j, After::over);
+        continue;
+      }
       if (hooks.shutdown) need(*hooks.shutdown, j, spec_.jobs[j].is_teardown ? After::over : After::completed);
       if (hooks.teardown) need(*hooks.teardown, j, After::over);
     }
@@ -151,7 +128,8 @@ class HooksReader {
   const JobContext& context_;
   core::Spec& spec_;
   Reader& reader_;
-  std::uint32_t count_;  ///< of jobs that are no hooks
+  std::uint32_t count_ = 0;  ///< of jobs of slices
+  std::vector<std::string> slice_variables_;
 };
 
 }  // namespace

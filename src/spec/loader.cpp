@@ -9,6 +9,7 @@
 #include "spec/jobs_reader.hpp"
 #include "spec/limits.hpp"
 #include "spec/reader.hpp"
+#include "spec/services_reader.hpp"
 #include "spec/source.hpp"
 #include "spec/yaml_tree.hpp"
 #include "util/fd.hpp"
@@ -22,7 +23,8 @@ namespace fs = std::filesystem;
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
-const std::vector<std::string> kRunKeys = {"name", "n_procs", "limits", "state_dir", "keep_runs", "log", "print"};
+const std::vector<std::string> kRunKeys = {"name",      "n_procs",   "limits", "services",
+                                           "state_dir", "keep_runs", "log",    "print"};
 
 /// `8`, `auto`, `50%`; an error says what is wanted.
 util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
@@ -157,9 +159,7 @@ void check_top_keys(const Node& root, Reader& reader) {
   Node unknown;  // the rest, for check_keys()
   for (const Node& key : root.keys) {
     const bool is_known = std::find(known.begin(), known.end(), key.value) != known.end();
-    if (is_future_key(key.value)) {
-      reader.error(key, "`" + key.value + "` is not supported yet");
-    } else if (!is_known && std::find(of_jobs.begin(), of_jobs.end(), key.value) != of_jobs.end()) {
+    if (!is_known && std::find(of_jobs.begin(), of_jobs.end(), key.value) != of_jobs.end()) {
       reader.error(key, "`" + key.value + "` belongs into one of several jobs: jobs: {NAME: {" + key.value + ": ...}}");
     } else {
       unknown.keys.push_back(key);
@@ -263,7 +263,10 @@ std::variant<core::Spec, std::vector<Problem>> load_text(std::string_view text, 
   } else {
     spec.jobs.push_back(read_job(JobMap(*root), context, reader));
   }
-  if (problems.empty() || !has_several_jobs(*root)) read_hooks(*root, context, spec, reader);
+  if (problems.empty() || !has_several_jobs(*root)) {
+    read_services(*root, context, spec, reader);
+    read_hooks(*root, context, spec, reader);
+  }
   check_set(*root, overrides, problems);
   if (!problems.empty()) return problems.sorted();
   return spec;

@@ -1,0 +1,42 @@
+// Readiness: asks a service that was started, again and again, whether it is ready: by a command that exits with 0, a
+// TCP port of this machine that takes a connection, or a file that is there. Owned by the loop, on its thread; waits by
+// timers and never blocks.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "core/spec.hpp"
+#include "exec/executor.hpp"
+
+namespace runner::run {
+
+class Readiness {
+ public:
+  struct Setup {
+    const core::Spec* spec = nullptr;
+    std::string run_id;
+    std::uint32_t first_slot = 0;  ///< from here on no slice and no service has a slot
+    std::function<void(std::uint32_t job)> ready;
+    std::function<void(const std::string&)> notice;  ///< a command that cannot be asked
+  };
+  Readiness(boost::asio::io_context& io, exec::Executor& executor, Setup setup);
+  ~Readiness();
+
+  /// Service `job` runs: ready() will be called once it is, never from inside.
+  void begin(std::uint32_t job);
+  /// It runs no more.
+  void stop(std::uint32_t job);
+  void stop_all();
+
+  /// Whether an attempt that the executor tells of is one of those that ask; `finished` takes its end then.
+  [[nodiscard]] static bool is_probe(const core::AttemptId& id);
+  void finished(const core::AttemptId& id, const core::Ending& ending);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace runner::run
