@@ -365,7 +365,8 @@ void LocalExecutor::Impl::schedule_tree_round(util::Duration after) {
 }
 
 proc::TreeRoot LocalExecutor::Impl::root_of(const Running& running) const {
-  return {.pid = running.pid, .cookie = cookie_of(cookie_prefix_, running.request.id), .session = engine_.session};
+  std::string cookie = cookie_of(cookie_prefix_, running.request.id);
+  return {running.pid, std::move(cookie), engine_.session, running.killed_at.has_value()};
 }
 
 void LocalExecutor::Impl::tree_round() {

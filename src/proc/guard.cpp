@@ -15,7 +15,6 @@
 #include <iterator>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "proc/cgroup.hpp"
@@ -160,16 +159,6 @@ bool reap_all() {
     reaped = ::waitpid(-1, nullptr, WNOHANG);
   } while (reaped > 0 || (reaped < 0 && errno == EINTR));
   return reaped == 0;
-}
-
-/// Of this process; none on a kernel without that file.
-std::vector<pid_t> children() {
-  std::vector<pid_t> found;
-  const auto text = util::read_file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
-  if (!text) return found;
-  std::istringstream pids(*text);
-  for (pid_t pid = 0; pids >> pid;) found.push_back(pid);
-  return found;
 }
 
 /// A process that forks a successor into a session of its own and exits, again and again, outruns looks at all of

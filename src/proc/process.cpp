@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 #include <memory>
+#include <sstream>
 #include <string_view>
 
 #include "util/fd.hpp"
@@ -85,6 +86,15 @@ std::optional<std::vector<Process>> read_processes() {
   // Nothing is mounted there, or what belongs to another pid namespace.
   if (std::ranges::none_of(all, [](const Process& process) { return process.pid == ::getpid(); })) return std::nullopt;
   return all;
+}
+
+std::vector<pid_t> children() {
+  std::vector<pid_t> found;
+  const auto text = util::read_file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+  if (!text) return found;
+  std::istringstream pids(*text);
+  for (pid_t pid = 0; pids >> pid;) found.push_back(pid);
+  return found;
 }
 
 std::string environment_of(pid_t pid) {

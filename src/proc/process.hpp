@@ -29,6 +29,9 @@ struct Process {
 /// left), or is not ours (not mounted): then nothing is known, which is not the same as none.
 [[nodiscard]] std::optional<std::vector<Process>> read_processes();
 
+/// The children of this process, zombies included; none on a kernel without that file.
+[[nodiscard]] std::vector<pid_t> children();
+
 /// "NAME=value", each ended by a NUL; "" for somebody else's process, or one that is gone.
 [[nodiscard]] std::string environment_of(pid_t pid);
 

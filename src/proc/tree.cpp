@@ -6,11 +6,27 @@
 #include <algorithm>
 #include <cassert>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 namespace runner::proc {
 namespace {
 
 constexpr int kNone = -1;
+constexpr int kQuickLooks = 64;
+
+/// Whose cookie is in an environment: an index into the roots, or kNone.
+int owner_by_cookie(const std::vector<TreeRoot>& roots, const std::string& text) {
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    const std::string& cookie = roots[i].cookie;
+    if (cookie.empty()) continue;
+    for (auto at = text.find(cookie); at != std::string::npos; at = text.find(cookie, at + 1)) {
+      const auto end = at + cookie.size();
+      if ((at == 0 || text[at - 1] == '\0') && (end == text.size() || text[end] == '\0')) return static_cast<int>(i);
+    }
+  }
+  return kNone;
+}
 
 /// Whose process each one is: an index into the roots, or kNone.
 class Ownership {
@@ -69,7 +85,7 @@ class Ownership {
       constexpr pid_t kKernelThreads = 2;
       if (owner_[i] != kNone || !process.alive || process.start < oldest || process.parent == kKernelThreads) continue;
       if (process.pid == ::getpid() || process.pid == kKernelThreads) continue;
-      const int root = owner_by_cookie(process.pid);
+      const int root = owner_by_cookie(roots_, environment_of(process.pid));
       if (root == kNone) continue;
       own(i, root);
       grew = true;
@@ -87,19 +103,6 @@ class Ownership {
     return oldest;
   }
 
-  int owner_by_cookie(pid_t pid) const {
-    const std::string text = environment_of(pid);
-    for (std::size_t i = 0; i < roots_.size(); ++i) {
-      const std::string& cookie = roots_[i].cookie;
-      if (cookie.empty()) continue;
-      for (auto at = text.find(cookie); at != std::string::npos; at = text.find(cookie, at + 1)) {
-        const auto end = at + cookie.size();
-        if ((at == 0 || text[at - 1] == '\0') && (end == text.size() || text[end] == '\0')) return static_cast<int>(i);
-      }
-    }
-    return kNone;
-  }
-
   const std::vector<TreeRoot>& roots_;
   const std::vector<Process>& all_;
   std::vector<int> owner_;
@@ -109,6 +112,31 @@ class Ownership {
   std::unordered_map<pid_t, int> by_session_;
 };
 
+/// A process that forks a successor into a session of its own and exits, again and again, outruns looks at all of
+/// /proc. But where we are a subreaper each becomes our child, and those are found at once. Not the `known` ones.
+void find_quick_orphans(const std::vector<TreeRoot>& roots, std::unordered_set<pid_t> known,
+                        std::vector<std::vector<Process>>& trees) {
+  bool any = true;
+  for (int look = 0; any && look < kQuickLooks; ++look) {
+    any = false;
+    for (const pid_t pid : children()) {
+      if (known.contains(pid)) continue;
+      const std::string environment = environment_of(pid);
+      const int root = owner_by_cookie(roots, environment);
+      const auto process = read_process(pid);
+      if (root != kNone) {
+        const auto i = static_cast<std::size_t>(root);
+        if (roots[i].kill) ::kill(pid, SIGKILL);  // our child, and nobody else reaps it: it is this one
+        trees[i].push_back(process.value_or(Process{.pid = pid, .name = {}}));
+      }
+      // Without an environment it is about to exit, and its successor is not our child before it has.
+      const bool is_exiting = root == kNone && environment.empty() && process && process->alive;
+      if (!is_exiting) known.insert(pid);
+      any = any || root != kNone || environment.empty();
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<std::vector<std::vector<Process>>> find_trees(const std::vector<TreeRoot>& roots) {
@@ -117,9 +145,12 @@ std::optional<std::vector<std::vector<Process>>> find_trees(const std::vector<Tr
   const std::vector<Process>& all = *read;
   const std::vector<int> owner = Ownership(roots, all).find();
   std::vector<std::vector<Process>> trees(roots.size());
+  std::unordered_set<pid_t> known;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (owner[i] != kNone && all[i].alive) trees[static_cast<std::size_t>(owner[i])].push_back(all[i]);
+    if (owner[i] != kNone || !all[i].alive) known.insert(all[i].pid);
   }
+  find_quick_orphans(roots, std::move(known), trees);
   return trees;
 }
 

@@ -17,6 +17,7 @@ struct TreeRoot {
   pid_t pid = 0;  ///< leader of its process group and not reaped yet, so that the ids are pinned; 0: no such process
   std::string cookie;  ///< "NAME=value" in the environment of the tree's processes
   pid_t session = 0;   ///< the one it was started in, which is not the tree's alone; those made below it are
+  bool kill = false;   ///< what is too quick to be found and signalled after that is killed (SIGKILL) when it is found
 };
 
 /// For each root, the processes of its tree that are alive, the root included. Never ourselves. nullopt when /proc

@@ -14,6 +14,8 @@
  *   tree          leave processes of every awkward kind behind: in sessions of their own, deaf to SIGTERM, stopped,
  *                 with their parents dead
  *   bare          leave one that has given up its parent, its session and its environment
+ *   chain         leave one that forks a successor into a session of its own and exits, and so on; each writes a dot to
+ *                 the file "links"
  *   become=UID    be that user, if it may (its file is setuid)
  *   orphan=MS     leave a grandchild in a session of its own that lingers and then writes "O KEY ATTEMPT PID"
  */
@@ -100,6 +102,16 @@ static void leave_bare(void) {
   _exit(0);
 }
 
+static void leave_chain(void) {
+  int links = open("links", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (fork() != 0) return;
+  signal(SIGTERM, SIG_IGN);
+  for (;;) {
+    setsid();
+    if (write(links, ".", 1) != 1 || fork() != 0) _exit(0);
+  }
+}
+
 static void on_term(int signal) {
   (void)signal;
   _exit(code_at_term);
@@ -135,6 +147,8 @@ static void act(const char* action) {
     leave_tree();
   } else if (IS("bare")) {
     leave_bare();
+  } else if (IS("chain")) {
+    leave_chain();
   } else if (IS("become")) {
     if (setresuid((uid_t)number, (uid_t)number, (uid_t)number) != 0) _exit(96);
   } else if (IS("orphan")) {

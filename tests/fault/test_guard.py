@@ -79,6 +79,21 @@ class Guard(FaultTest):
         self.assertRegex(result.stderr, r"\d+ processes that slices had left behind killed: pid \d+ \(slice\)")
         self.assertRegex(self.run_log(), r"left behind killed[^\n]*\n(.*\n)*.*\[jobs\] pid:\d+ completed")
 
+    def test_what_is_quicker_than_looks_at_all_processes_is_ended_with_its_slice(self):
+        self.spec(f"""
+jobs:
+  chain: {{slices: 0-0, timeout: 300ms, grace: 100ms, command: [{self.slice}, marks, '0', chain sleep=600000]}}
+  other: {{slices: 0-0, command: [{self.slice}, marks, '1', wait=go sleep=100]}}
+""")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: (self.dir / "links").exists(), "the chain has begun")
+        wait_for(lambda: self.rows("SELECT 1 FROM attempt WHERE outcome = 'timed_out'"), "the slice has ended")
+        links = len(self.read("links"))
+        self.write("go", "")
+        process.wait()
+        self.assertGreater(links, 5)
+        self.assertEqual(len(self.read("links")), links)
+
     def test_survivors_may_be_refused(self):
         crash(self.begin("tree sleep=600000"))
         refused = self.ok("jobs.yaml", "--survivors", "refuse", code=75)
