@@ -93,6 +93,29 @@ TEST_CASE("a failed slice is retried after a delay that doubles and stays below 
   CHECK(sim.done == 1);
 }
 
+TEST_CASE("a timeout in percent is of the median, holds for what runs already, and needs five that succeeded") {
+  JobPlan job = plan(9);
+  job.timeout_percent = 300;
+  Sim sim(job, 9);
+  sim.begin();
+  Ending quick;
+  const auto succeed = [&](std::uint64_t slice, util::Duration runtime) {
+    quick.runtime = runtime;
+    const AttemptId id = sim.attempt_of(slice);
+    sim.running.erase(id);
+    sim.feed(Finished{id, quick});
+  };
+  for (std::uint64_t slice = 0; slice < 4; ++slice) succeed(slice, 10s * (slice + 1));
+  sim.advance(1000s);
+  CHECK(sim.terminated.empty());
+  sim.now -= 1000s;
+  succeed(4, 1000s);  // of 10, 20, 30, 40 and 1000 s the median is 30 s
+  sim.advance(89s);
+  CHECK(sim.terminated.empty());
+  sim.advance(1s);
+  CHECK(sim.terminated.size() == 4);
+}
+
 TEST_CASE("what waits for its retry leaves its slot to others") {
   JobPlan job = plan(2);
   job.retry.retries = 1;

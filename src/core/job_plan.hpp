@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/interval_set.hpp"
+#include "core/median.hpp"
 #include "core/spec.hpp"
 
 namespace runner::core {
@@ -28,6 +29,8 @@ struct JobPlan {
   bool closed = false;  ///< has nothing to do here, and nothing is to be said of it: completed before, or left out
   RetryPolicy retry;
   std::optional<util::Duration> timeout;
+  std::optional<double> timeout_percent;  ///< of the median of its slices that succeeded, once there is one
+  Median runtimes;                        ///< of those of earlier sessions; kept only with timeout_percent
   util::Duration grace = std::chrono::seconds(10);
   Resources need;
   std::optional<std::uint64_t> max_failed;  ///< tolerated failures

@@ -55,11 +55,21 @@ std::uint32_t JobQueue::earlier_attempts(std::uint64_t slice) const {
   return it == plan_.attempted.end() ? 0 : it->second;
 }
 
-void JobQueue::count(Outcome final_outcome, std::uint64_t slice) {
+std::optional<util::Duration> JobQueue::timeout() const {
+  if (!plan_.timeout_percent) return plan_.timeout;
+  const auto median = plan_.runtimes.value();
+  if (!median) return std::nullopt;
+  constexpr auto kLeast = std::chrono::seconds(1);  // the median of quick slices is noise
+  return std::max<util::Duration>(kLeast, util::from_seconds(util::seconds(*median) * *plan_.timeout_percent / 100));
+}
+
+void JobQueue::count(const Ending& final_ending, std::uint64_t slice) {
   assert(left_ > 0);
   --left_;
+  const Outcome final_outcome = final_ending.outcome;
   if (final_outcome == Outcome::succeeded) {
     ++successes_;
+    if (plan_.timeout_percent) plan_.runtimes.add(final_ending.runtime);
     if (keeps_successes) succeeded_.insert(slice);
   } else if (final_outcome != Outcome::cancelled) {
     ++failed_;

@@ -39,8 +39,11 @@ class JobQueue {
   [[nodiscard]] bool is_waiting() const { return !claims.empty() || has_next(); }
   [[nodiscard]] std::uint32_t earlier_attempts(std::uint64_t slice) const;
 
+  /// How long an attempt may run, as far as that is known yet.
+  [[nodiscard]] std::optional<util::Duration> timeout() const;
+
   // ---- what became of its slices
-  void count(Outcome final_outcome, std::uint64_t slice);
+  void count(const Ending& final_ending, std::uint64_t slice);
   /// A slice that will not run: what it needs has failed.
   void count_disabled(std::uint64_t slice);
   [[nodiscard]] bool is_disabled(std::uint64_t slice) const { return disabled_.contains(slice); }

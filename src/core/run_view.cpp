@@ -64,6 +64,12 @@ void JobView::apply(const Event& event) {
   }
 }
 
+bool JobView::is_slow(util::Duration runtime) const {
+  constexpr int kTimes = 3;
+  const auto median = median_runtime();
+  return median && runtime > std::max<util::Duration>(*median * kTimes, std::chrono::seconds(1));
+}
+
 IntervalSet JobView::lost_slices() const {
   for (const auto& [cause, group] : groups_) {
     if (group.failure.outcome == Outcome::lost) return group.slices.intervals();
@@ -100,6 +106,7 @@ void JobView::settle(const AttemptRecord& record) {
   ++by_outcome_[static_cast<std::size_t>(ending.outcome)];
   if (ending.outcome == Outcome::succeeded) {
     succeeded_.insert(slice);
+    runtimes_.add(ending.runtime);
     const bool fits = ending.runtime <= util::Duration::max() - std::max(total_runtime_, util::Duration::zero());
     total_runtime_ = fits ? total_runtime_ + ending.runtime : util::Duration::max();  // beyond 292 years
     return;

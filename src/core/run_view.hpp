@@ -12,6 +12,7 @@
 #include "core/event.hpp"
 #include "core/interval_set.hpp"
 #include "core/job_kind.hpp"
+#include "core/median.hpp"
 
 namespace runner::core {
 
@@ -72,8 +73,12 @@ class JobView {
   [[nodiscard]] const std::map<std::uint64_t, RunningAttempt>& running() const { return running_; }
   /// Most frequent cause first.
   [[nodiscard]] std::vector<FailureGroup> failure_groups() const;
-  /// Over succeeded attempts; for the ETA and the slow-slice mark.
+  /// Over succeeded attempts.
   [[nodiscard]] util::Duration total_runtime() const { return total_runtime_; }
+  /// Of succeeded attempts; nullopt of fewer than Median::kEnough.
+  [[nodiscard]] std::optional<util::Duration> median_runtime() const { return runtimes_.value(); }
+  /// Whether an attempt that runs for so long is worth a look: three times the median, and a second at least.
+  [[nodiscard]] bool is_slow(util::Duration runtime) const;
 
  private:
   /// A group and the records it can give an example from. Not every record is kept: a million failures would not fit.
@@ -101,6 +106,7 @@ class JobView {
   std::map<std::uint64_t, std::uint32_t> retrying_;  ///< slice -> the attempt that ended; another is to follow
   std::uint64_t retries_ = 0;
   util::Duration total_runtime_{};
+  Median runtimes_;
 };
 
 struct RunInfo {

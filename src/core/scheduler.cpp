@@ -92,9 +92,20 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
 void Scheduler::on_started(const AttemptId& id, TimePoint now) {
   const auto it = running_.find(id);
   assert(it != running_.end());
-  const auto& timeout = jobs_[id.job].plan().timeout;
-  if (timeout && !it->second.ended_by_us) {
-    set_deadline(timeouts_, id, it->second.timeout, running_time(now) + *timeout);
+  it->second.started = running_time(now);
+  set_timeout(id, it->second);
+}
+
+void Scheduler::set_timeout(const AttemptId& id, Running& attempt) {
+  const auto timeout = jobs_[id.job].timeout();
+  if (timeout && attempt.started && !attempt.ended_by_us)
+    set_deadline(timeouts_, id, attempt.timeout, *attempt.started + *timeout);
+}
+
+/// The median is another one now.
+void Scheduler::set_timeouts_of(std::uint32_t j) {
+  for (auto& [id, attempt] : running_) {
+    if (id.job == j) set_timeout(id, attempt);
   }
 }
 
@@ -153,7 +164,8 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   }
   const Outcome outcome = settled.ending.outcome;
   actions.emplace_back(std::move(verdict));
-  job.count(outcome, settled.id.slice);
+  job.count(settled.ending, settled.id.slice);
+  if (outcome == Outcome::succeeded && job.plan().timeout_percent) set_timeouts_of(j);
   if (outcome == Outcome::succeeded) return slice_succeeded(j, settled.id.slice);
   if (outcome == Outcome::cancelled) return;
   if (job.plan().is_service && !job.is_being_stopped) return service_died(j, settled.ending, now, actions);
@@ -233,7 +245,7 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
     }
     AttemptId last = next;
     --last.number;
-    job.count(ending.outcome, last.slice);
+    job.count(ending, last.slice);
     actions.emplace_back(Abandon{last, std::move(ending)});
     it = promised_.erase(it);
   }
@@ -285,7 +297,8 @@ void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions
   ++job.running;
   job.has_begun = true;
   if (job.state() == State::ready) move_job(id.job, State::running, actions);
-  running_.emplace(id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .timeout = {}, .grace = {}});
+  running_.emplace(
+      id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .started = {}, .timeout = {}, .grace = {}});
   promised_.erase(id);
   ++launches_;
   actions.emplace_back(Launch{id, slot});

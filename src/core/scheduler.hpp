@@ -113,7 +113,8 @@ class Scheduler {
     std::uint32_t slot = 0;
     std::optional<Outcome> ended_by_us;  ///< timed_out or cancelled, once asked to terminate
     bool kill_sent = false;
-    std::optional<util::TimePoint> timeout;  ///< by running_time()
+    std::optional<util::TimePoint> started;  ///< by running_time(), like `timeout`
+    std::optional<util::TimePoint> timeout;
     std::optional<util::TimePoint> grace;
   };
   using Deadlines = std::set<std::pair<util::TimePoint, AttemptId>>;
@@ -155,6 +156,8 @@ class Scheduler {
   [[nodiscard]] std::size_t share_left(const JobQueue& job) const;
   [[nodiscard]] bool fits(const Resources& need) const;
   // of time
+  void set_timeout(const AttemptId& id, Running& attempt);
+  void set_timeouts_of(std::uint32_t job);
   void hold(bool held, util::TimePoint now);
   [[nodiscard]] util::TimePoint running_time(util::TimePoint now) const;
   static void set_deadline(Deadlines& all, const AttemptId& id, std::optional<util::TimePoint>& mine,

@@ -90,6 +90,7 @@ struct JobSpec {
   std::optional<TextTemplate> stdin_path;   ///< expanded values are relative to spec_dir; unset: /dev/null
   std::optional<TextTemplate> stdout_path;  ///< unset: the attempt's log file
   std::optional<util::Duration> timeout;
+  std::optional<double> timeout_percent;  ///< of the median of the slices that succeeded; instead of `timeout`
   util::Duration grace = std::chrono::seconds(10);
   RetryPolicy retry;
   std::vector<int> success_codes = {0};

@@ -100,7 +100,8 @@ void write_failure(JsonWriter& json, const core::FailureGroup& group, std::uint3
   json.end_object();
 }
 
-void write_running(JsonWriter& json, const core::AttemptRecord& record, const ReportContext& context) {
+void write_running(JsonWriter& json, const core::JobView& job, const core::AttemptRecord& record,
+                   const ReportContext& context, util::WallTime now) {
   json.begin_object();
   json.member("index", record.id.slice);
   json.member("key", record.key);
@@ -109,10 +110,12 @@ void write_running(JsonWriter& json, const core::AttemptRecord& record, const Re
   json.member("host", record.host);
   time_member(json, "started_at", record.started_at);
   text_or_null(json, "log", raw_log_path(context, record.log));
+  json.member("slow", record.started_at && job.is_slow(now - *record.started_at));
   json.end_object();
 }
 
-void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, const ReportContext& context) {
+void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, const ReportContext& context,
+               util::WallTime now) {
   json.begin_object();
   json.member("name", view.name());
   json.member("kind", core::name(view.kind()));
@@ -126,6 +129,12 @@ void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, c
   json.member("retries", view.retries());
   json.key("total_runtime_s");
   json.value(util::seconds(view.total_runtime()), 3);
+  json.key("median_runtime_s");
+  if (const auto median = view.median_runtime()) {
+    json.value(util::seconds(*median), 3);
+  } else {
+    json.null();
+  }
   json.key("outcomes");
   json.begin_object();
   for (const core::Outcome outcome : core::kOutcomes) json.member(core::name(outcome), view.count(outcome));
@@ -138,7 +147,7 @@ void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, c
   json.end_array();
   json.key("running_attempts");
   json.begin_array();
-  for (const auto& [slice, attempt] : view.running()) write_running(json, attempt.record, context);
+  for (const auto& [slice, attempt] : view.running()) write_running(json, view, attempt.record, context, now);
   json.end_array();
   json.end_object();
 }
@@ -152,7 +161,8 @@ util::Result<void> write_status_json(const StatusSource& source, const Write& wr
   write_run(json, source.view.info);
   json.key("jobs");
   json.begin_array();
-  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) write_job(json, source.view.jobs[j], j, source.context);
+  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j)
+    write_job(json, source.view.jobs[j], j, source.context, source.now);
   json.end_array();
   const bool left =
       std::ranges::any_of(source.view.jobs, [](const auto& job) { return job.succeeded() < job.total(); });

@@ -3,11 +3,12 @@
 //   {schema: 1,
 //    run: {id, name, spec, state, live, host, pid, started_at, ended_at|null, resumes, reason},
 //    jobs: [{name, kind, state, reason, total, succeeded, failed, running, waiting, retries, total_runtime_s,
+//            median_runtime_s|null,
 //            outcomes: {<outcome>: count},
 //            failed_slices: SLICES, may_have_run: SLICES,
 //            failures: [{cause, outcome, exit_code|null, signal|null, slices: SLICES,
 //                        example: {index, key, attempt, detail, log|null, last_line|null}}],
-//            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null}]}],
+//            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null, slow}]}],
 //    resume: "command"|null}
 // SLICES is {count, selection, indices: [[first, last], ...]}: `selection` is for --slices, `indices` are 0-based and
 // inclusive. `failed` counts every final outcome but succeeded. A state of `running` that is not live: the runner died.

@@ -55,6 +55,14 @@ std::string head_text(const StatusSource& source, const Style& style) {
   return out;
 }
 
+/// "4m10s", "1h02m (slow: 7.2 times the median)"
+std::string runtime_text(const core::JobView& job, util::Duration runtime) {
+  std::string text = util::format_duration_short(std::max(util::Duration::zero(), runtime));
+  if (!job.is_slow(runtime)) return text;
+  return text +
+         fmt::format(" (slow: {:.1f} times the median)", util::seconds(runtime) / util::seconds(*job.median_runtime()));
+}
+
 /// The longest running first; those are the ones somebody asks after.
 std::string running_text(const core::JobView& job, util::WallTime now) {
   std::vector<const core::AttemptRecord*> records;
@@ -68,7 +76,7 @@ std::string running_text(const core::JobView& job, util::WallTime now) {
     const bool known = record->started_at.has_value();
     rows.push_back({util::escape_for_display(key_text(*record), 60), std::to_string(record->pid),
                     util::escape_for_display(record->host, 60), known ? util::format_local(*record->started_at) : "-",
-                    known ? time_between(*record->started_at, now) : "-", std::to_string(record->id.number)});
+                    known ? runtime_text(job, now - *record->started_at) : "-", std::to_string(record->id.number)});
   }
   std::array<std::size_t, 6> widths{};
   for (const Row& row : rows) {

@@ -35,6 +35,7 @@ core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   if (job.allow_failures) plan.allow_failures = job.allow_failures->tolerated(slices);
   plan.retry = job.retry;
   plan.timeout = job.timeout;
+  plan.timeout_percent = job.timeout_percent;
   plan.grace = job.grace;
   plan.need = {.slots = 1, .cpus_milli = job.cpus_milli.value_or(0), .memory = job.memory.value_or(0)};
   if (job.max_failed) plan.max_failed = job.max_failed->tolerated(slices);
@@ -198,6 +199,7 @@ class History {
     plan_.has_begun = plan_.has_begun || record.pid != 0 || record.ending;
     if (record.ending && record.ending->outcome == core::Outcome::succeeded) {
       succeeded.insert(record.id.slice);
+      if (plan_.timeout_percent) plan_.runtimes.add(record.ending->runtime);
     } else {
       plan_.attempted[record.id.slice] = record.id.number;
     }

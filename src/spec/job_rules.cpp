@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kMaxRetries = 1'000'000;
 constexpr std::int64_t kMaxFailed = 1'000'000'000'000;
+constexpr double kMaxTimeoutPercent = 1'000'000;
 constexpr double kMaxCpus = 1'000'000;
 
 /// Outcomes another attempt can change; the others end a slice for reasons of their own.
@@ -37,6 +38,23 @@ std::optional<std::vector<int>> read_codes(const Node& list, Label label, IntLim
 
 bool is_number(const Node& node) {
   return node.kind == Node::Kind::scalar && util::parse_int(node.value).has_value();
+}
+
+/// A time, or `300%`: of the median.
+void read_timeout(const Node& node, core::JobSpec& job, Reader& reader) {
+  if (node.kind != Node::Kind::scalar || !node.value.ends_with('%')) {
+    job.timeout = reader.duration(node, "timeout", false);
+    return;
+  }
+  const auto percent = parse_percent(node.value);
+  if (percent && *percent > 100 && *percent <= kMaxTimeoutPercent) {
+    job.timeout_percent = *percent;
+  } else {
+    reader.error(node,
+                 "`timeout` wants a time, or more than 100% of the median of the slices that succeeded, such as 300%, "
+                 "not `" +
+                     util::escape_for_display(node.value, 60) + "`");
+  }
 }
 
 void read_success_codes(const Node& node, core::JobSpec& job, Reader& reader) {
@@ -134,7 +152,7 @@ std::optional<core::FailureLimit> read_failure_limit(const Node& node, Label lab
 }
 
 void read_rules(const JobMap& map, core::JobSpec& job, Reader& reader) {
-  if (const Node* node = map.find("timeout")) job.timeout = reader.duration(*node, "timeout", false);
+  if (const Node* node = map.find("timeout")) read_timeout(*node, job, reader);
   if (const Node* node = map.find("grace")) {
     if (const auto grace = reader.duration(*node, "grace", true)) job.grace = *grace;
   }

@@ -185,5 +185,17 @@ class Live(RunnerTest):
                 pass
 
 
+class Slow(RunnerTest):
+    def test_status_marks_a_slice_that_takes_much_longer_than_the_others(self):
+        self.spec("slices: 0-5\nn_procs: 2\ncommand: 'test {slice} != 0 || while ! test -e go; do sleep 0.05; done'\n")
+        process = self.start("jobs.yaml")
+        wait_for((self.state_dir() / "latest").exists, "the run is recorded")
+        wait_for(lambda: self.status()["jobs"][0]["succeeded"] == 5, "the others are done")
+        wait_for(lambda: self.status()["jobs"][0]["running_attempts"][0]["slow"], "it is slow by now")
+        self.assertRegex(self.ok("status", "jobs.yaml").stdout, r"\(slow: [\d.]+ times the median\)")
+        self.write("go", "")
+        self.assertEqual(process.wait(timeout=30), 0)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

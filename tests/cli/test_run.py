@@ -60,6 +60,11 @@ class Run(RunnerTest):
         self.assertEqual(len(self.rows()), 3)
         self.assertIn("max_failed: 3 slices failed, 2 allowed", result.stderr)
 
+    def test_a_timeout_by_the_median_ends_the_one_that_is_stuck(self):
+        self.spec("slices: 0-6\nn_procs: 3\ntimeout: 150%\ngrace: 1s\ncommand: 'test {slice} != 1 || sleep 60'\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["succeeded", "timed_out", *["succeeded"] * 5])
+
     def test_a_missing_output_is_no_success(self):
         self.spec("slices: 0-2\noutputs: ['out/{slice}']\ncommand: mkdir -p out; test {slice} = 1 || touch out/{slice}\n")
         self.write("out/2", "old")
