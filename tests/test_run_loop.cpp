@@ -36,6 +36,7 @@ class FragileWriter final : public store::Writer {
     if (++started_ == breaks_after_starts) break_down();
     return sequence;
   }
+  store::Sequence reported(const core::AttemptId&, core::Report) override { return push(); }
   store::Sequence ended(const core::AttemptId&, core::Ending) override { return push(); }
   store::Sequence run_state(core::State, util::WallTime, std::string) override { return push(); }
   store::Sequence job_state(std::uint32_t, core::State, util::WallTime, std::string) override { return push(); }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/outcome.hpp"
+#include "core/report.hpp"
 
 namespace runner::core {
 
@@ -28,6 +29,7 @@ struct AttemptRecord {
   std::string host;
   std::string log;  ///< relative to the run directory; of a running attempt its slot's file
   std::optional<Ending> ending;
+  Report report{};  ///< of one that runs: how far it said it is
 };
 
 }  // namespace runner::core

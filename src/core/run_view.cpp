@@ -70,6 +70,14 @@ bool JobView::is_slow(util::Duration runtime) const {
   return median && runtime > std::max<util::Duration>(*median * kTimes, std::chrono::seconds(1));
 }
 
+void JobView::report(std::uint64_t slice, const Report& report) {
+  const auto attempt = running_.find(slice);
+  if (attempt == running_.end()) return;
+  Report& known = attempt->second.record.report;
+  if (report.progress) known.progress = report.progress;
+  if (report.status) known.status = report.status;
+}
+
 IntervalSet JobView::lost_slices() const {
   for (const auto& [cause, group] : groups_) {
     if (group.failure.outcome == Outcome::lost) return group.slices.intervals();

@@ -8,6 +8,7 @@
 
 #include "core/attempt.hpp"
 #include "core/output_tap.hpp"
+#include "core/report.hpp"
 #include "core/scheduler.hpp"
 #include "core/spec.hpp"
 
@@ -37,6 +38,8 @@ class ExecutorEvents {
   /// The logs cannot be kept any more (the run directory is gone, or read-only): no attempt can be started properly.
   /// The one at hand is not_started.
   virtual void logs_failed(const std::string& reason) = 0;
+  /// A running attempt says how far it is. Nobody has to listen.
+  virtual void reported(const core::AttemptId& /*id*/, const core::Report& /*report*/) {}
   /// The tap takes no output, so attempts may be waiting in write(2), or it does again.
   virtual void held(bool held) = 0;
 

@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "exec/attempt_files.hpp"
-#include "exec/capture.hpp"
 #include "exec/cookie.hpp"
 #include "exec/notes.hpp"
-#include "exec/slot_log.hpp"
+#include "exec/notify_socket.hpp"
+#include "exec/running.hpp"
 #include "exec/starter.hpp"
 #include "exec/tap_gate.hpp"
 #include "proc/child.hpp"
@@ -40,39 +40,11 @@ constexpr auto kLogPoll = 100ms;       ///< how often a log with a limit is look
 constexpr auto kReapInherited = 1s;    ///< how often zombies are looked for whose own parents have died
 constexpr auto kFirstTreeCheck = 2ms;  ///< then doubling
 constexpr auto kLastTreeCheck = 100ms;
-constexpr auto kUnkillableAfter = 10s;  ///< SIGKILL takes effect at once unless the kernel itself is stuck
-
-/// One attempt with a process.
-struct Running {
-  LaunchRequest request;
-  pid_t pid = -1;
-  util::WallTime started_at{};
-  util::TimePoint launched_at{};
-  timespec outputs_since{};
-  std::uint64_t oom_kills = 0;  ///< of the machine or the cgroup, when it was launched
-  std::unique_ptr<Capture> capture;
-  bool exited = false;  ///< and not reaped: it waits for the rest of its tree, or for the tap
-  util::WallTime exited_at{};
-  util::Duration runtime{};  ///< set when it has exited
-  bool term_asked = false;   ///< TERM is to be sent in the next round
-  bool found_empty = false;  ///< nothing of its tree was alive in the last round
-  bool signalled = false;    ///< by us: it ends when its whole tree has
-  std::optional<util::TimePoint> killed_at;
-
-  [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
-  [[nodiscard]] bool is_given_up() const { return killed_at && util::steady_now() - *killed_at >= kUnkillableAfter; }
-};
 
 bool is_success(const core::JobSpec* job, int code) {
   if (job == nullptr) return code == 0;
   return std::find(job->success_codes.begin(), job->success_codes.end(), code) != job->success_codes.end();
 }
-
-struct Slot {
-  explicit Slot(SlotLog file) : log(std::move(file)) {}
-  SlotLog log;
-  std::optional<Running> running;
-};
 
 }  // namespace
 
@@ -84,7 +56,10 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
         engine_(this_engine()),
         cookie_prefix_(cookie_prefix(options_.run_id, engine_)),
         notes_(io, events),
-        starter_({options_.run_dir, cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, options_.umask}),
+        notify_(io, options_.run_dir, "runner/" + options_.run_id + "/" + std::to_string(engine_.pid),
+                [this](pid_t sender, const core::Report& report) { on_report(sender, report); }),
+        starter_({options_.run_dir, cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, notify_.address(),
+                  options_.umask}),
         oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),
@@ -114,6 +89,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void complete(Slot& slot, std::string detail = {});
   core::Ending judge(const Running& running, const std::optional<proc::ExitStatus>& exit);
   void poll_logs();
+  void on_report(pid_t sender, const core::Report& report);
 
   void schedule_tree_round(util::Duration after);
   void tree_round();
@@ -131,6 +107,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   std::string cookie_prefix_;
   Notes notes_;
   std::optional<TapGate> gate_;  ///< options_.tap, where there is one
+  NotifySocket notify_;
   Starter starter_;
   proc::OomCounter oom_;
   proc::ChildWatcher watcher_;
@@ -304,6 +281,22 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
   ending.detail = check_outputs(running.request.attempt, began);
   ending.outcome = ending.detail.empty() ? core::Outcome::succeeded : core::Outcome::missing_output;
   return ending;
+}
+
+/// Of a process of the slice's own group; or of one that carries its cookie, which costs a look at its environment.
+void LocalExecutor::Impl::on_report(pid_t sender, const core::Report& report) {
+  const auto process = proc::read_process(sender);
+  if (!process) return;
+  auto slot = std::ranges::find_if(
+      slots_, [&](const Slot& candidate) { return candidate.running && candidate.running->pid == process->group; });
+  if (slot == slots_.end()) {
+    const std::string environment = proc::environment_of(sender);
+    slot = std::ranges::find_if(slots_, [&](const Slot& candidate) {
+      return candidate.running &&
+             environment.find(cookie_of(cookie_prefix_, candidate.running->request.id)) != std::string::npos;
+    });
+  }
+  if (slot != slots_.end()) notes_.add(ReportedNote{slot->running->request.id, report});
 }
 
 void LocalExecutor::Impl::poll_logs() {

@@ -15,6 +15,7 @@ struct Teller {
   void operator()(BackpressureNote& note) const { events.backpressure(note.reason); }
   void operator()(LogsFailedNote& note) const { events.logs_failed(note.reason); }
   void operator()(HeldNote& note) const { events.held(note.held); }
+  void operator()(ReportedNote& note) const { events.reported(note.id, note.report); }
 };
 
 }  // namespace

@@ -34,7 +34,11 @@ struct LogsFailedNote {
 struct HeldNote {
   bool held = false;
 };
-using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote, HeldNote>;
+struct ReportedNote {
+  core::AttemptId id;
+  core::Report report;
+};
+using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote, HeldNote, ReportedNote>;
 
 class Notes {
  public:

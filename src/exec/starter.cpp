@@ -35,9 +35,17 @@ struct Found {
 
 }  // namespace
 
+namespace {
+
+/// The same for every slice. NOTIFY_SOCKET replaces one of our own: that is for us to speak to.
+std::vector<std::string> handed_down(const Starter::Options& options) {
+  return {"RUNNER_SEM_DIR=" + options.run_dir + "/sem", "NOTIFY_SOCKET=" + options.notify_address};
+}
+
+}  // namespace
+
 struct Starter::Impl {
-  explicit Impl(Options given)
-      : options(std::move(given)), environment(::environ, {"RUNNER_SEM_DIR=" + options.run_dir + "/sem"}) {
+  explicit Impl(Options given) : options(std::move(given)), environment(::environ, handed_down(options)) {
     launcher.use_pidfd = options.use_pidfd;
     launcher.umask = options.umask;
     launcher.descriptor_limit = proc::raise_descriptor_limit();

@@ -15,11 +15,12 @@ namespace runner::report {
 
 namespace {
 
-constexpr double kRateMemory = 20;      // seconds the rate looks back, at least
-constexpr double kRateSlices = 30;      // and at least as long as so many slices take
-constexpr double kLongSlice = 1;        // seconds; from here on the cost of starting a slice does not matter
-constexpr double kOldestFrom = 10;      // seconds; a younger slice is not worth naming
-constexpr std::size_t kNameWidth = 30;  // columns
+constexpr double kRateMemory = 20;       // seconds the rate looks back, at least
+constexpr double kRateSlices = 30;       // and at least as long as so many slices take
+constexpr double kLongSlice = 1;         // seconds; from here on the cost of starting a slice does not matter
+constexpr double kOldestFrom = 10;       // seconds; a younger slice is not worth naming
+constexpr double kLeastProgress = 0.02;  // below that, what a slice says of itself tells little of its end
+constexpr std::size_t kNameWidth = 30;   // columns
 
 std::size_t running_count(const core::RunView& view) {
   std::size_t n = 0;
@@ -106,6 +107,14 @@ std::optional<double> Progress::rate() const {
   return recent_slices_ / recent_seconds_;
 }
 
+/// Seconds that a running slice still takes: as it says itself, else as slices do.
+double Progress::left_of(const core::RunningAttempt& attempt, util::TimePoint now) const {
+  const double ran = age(attempt, now);
+  const auto& said = attempt.record.report.progress;
+  if (said && *said >= kLeastProgress) return ran * (1 - *said) / *said;
+  return slice_seconds_ - std::min(ran, slice_seconds_);
+}
+
 std::optional<util::Duration> Progress::eta(const core::RunView& view, util::TimePoint now) const {
   if (done_ >= total_) return util::Duration::zero();
   // Of slices that began together the quick ones end first: one round has to be over to know what a slice takes.
@@ -117,7 +126,7 @@ std::optional<util::Duration> Progress::eta(const core::RunView& view, util::Tim
   // By the work that is left and the slots that share it: the plain rate would swing from one round to the next.
   double work = left * slice_seconds_;
   for (const auto& job : view.jobs) {
-    for (const auto& [slice, attempt] : job.running()) work -= std::min(age(attempt, now), slice_seconds_);
+    for (const auto& [slice, attempt] : job.running()) work -= slice_seconds_ - left_of(attempt, now);
   }
   return util::from_seconds(std::max(0.0, work) / std::min(left, static_cast<double>(widest_)));
 }

@@ -32,6 +32,8 @@ class Progress {
   [[nodiscard]] std::string line(const core::RunView& view, util::TimePoint now, std::size_t width) const;
 
  private:
+  [[nodiscard]] double left_of(const core::RunningAttempt& attempt, util::TimePoint now) const;
+
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t ended_ = 0;   ///< slices of this session

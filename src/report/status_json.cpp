@@ -110,6 +110,13 @@ void write_running(JsonWriter& json, const core::JobView& job, const core::Attem
   json.member("host", record.host);
   time_member(json, "started_at", record.started_at);
   text_or_null(json, "log", raw_log_path(context, record.log));
+  json.key("progress");
+  if (record.report.progress) {
+    json.value(*record.report.progress, 4);
+  } else {
+    json.null();
+  }
+  text_or_null(json, "status", record.report.status.value_or(""));
   json.member("slow", record.started_at && job.is_slow(now - *record.started_at));
   json.end_object();
 }

@@ -8,7 +8,8 @@
 //            failed_slices: SLICES, may_have_run: SLICES,
 //            failures: [{cause, outcome, exit_code|null, signal|null, slices: SLICES,
 //                        example: {index, key, attempt, detail, log|null, last_line|null}}],
-//            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null, slow}]}],
+//            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null, progress|null,
+//                                status|null, slow}]}],
 //    resume: "command"|null}
 // SLICES is {count, selection, indices: [[first, last], ...]}: `selection` is for --slices, `indices` are 0-based and
 // inclusive. `failed` counts every final outcome but succeeded. A state of `running` that is not live: the runner died.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "report/failures.hpp"
 #include "util/text.hpp"
@@ -63,30 +64,40 @@ std::string runtime_text(const core::JobView& job, util::Duration runtime) {
          fmt::format(" (slow: {:.1f} times the median)", util::seconds(runtime) / util::seconds(*job.median_runtime()));
 }
 
+/// "35% reading block 3", as the slice itself says.
+std::string says_text(const core::Report& report) {
+  std::string text = report.progress ? fmt::format("{:.0f}%", std::floor(*report.progress * 100)) : "";
+  if (report.status) text += (text.empty() ? "" : " ") + util::escape_for_display(*report.status, 80);
+  return text;
+}
+
 /// The longest running first; those are the ones somebody asks after.
 std::string running_text(const core::JobView& job, util::WallTime now) {
   std::vector<const core::AttemptRecord*> records;
   for (const auto& [slice, attempt] : job.running()) records.push_back(&attempt.record);
   std::ranges::stable_sort(records, std::ranges::less(),
                            [](const core::AttemptRecord* record) { return record->started_at; });
-  using Row = std::array<std::string, 6>;
-  std::vector<Row> rows = {{"RUNNING", "PID", "HOST", "SINCE", "RUNTIME", "ATTEMPT"}};
+  using Row = std::array<std::string, 7>;
+  const bool any_says = std::ranges::any_of(records, [](const auto* record) { return !record->report.empty(); });
+  std::vector<Row> rows = {{"RUNNING", "PID", "HOST", "SINCE", "RUNTIME", "ATTEMPT", any_says ? "SAYS" : ""}};
   for (const core::AttemptRecord* record : records) {
     if (rows.size() > kMaxRunning) break;
     const bool known = record->started_at.has_value();
     rows.push_back({util::escape_for_display(key_text(*record), 60), std::to_string(record->pid),
                     util::escape_for_display(record->host, 60), known ? util::format_local(*record->started_at) : "-",
-                    known ? runtime_text(job, now - *record->started_at) : "-", std::to_string(record->id.number)});
+                    known ? runtime_text(job, now - *record->started_at) : "-", std::to_string(record->id.number),
+                    says_text(record->report)});
   }
-  std::array<std::size_t, 6> widths{};
+  std::array<std::size_t, 7> widths{};
   for (const Row& row : rows) {
     for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
   }
   std::string out;
   for (const Row& row : rows) {
     out += "  ";
-    for (std::size_t c = 0; c + 1 < row.size(); ++c) out += fmt::format("{:<{}}  ", row[c], widths[c]);
-    out += row.back() + "\n";
+    for (std::size_t c = 0; c < row.size(); ++c) out += fmt::format("{:<{}}  ", row[c], widths[c]);
+    out.erase(out.find_last_not_of(' ') + 1);
+    out += "\n";
   }
   if (records.size() + 1 > rows.size()) {
     out += "  ... and " + util::format_count(records.size() + 1 - rows.size()) + " more\n";

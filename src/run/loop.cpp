@@ -22,6 +22,7 @@ namespace runner::run {
 namespace {
 
 constexpr auto kTickPeriod = std::chrono::milliseconds(250);
+constexpr auto kReportGap = std::chrono::seconds(1);
 
 core::State state_after(const core::Ending& ending) {
   return ending.outcome == core::Outcome::succeeded ? core::State::completed : core::State::terminated;
@@ -259,6 +260,33 @@ void Loop::held(bool held) {
   feed(core::Hold{held});
 }
 
+/// The view has it at once; the record, which `status` reads, at most once in kReportGap: a slice may say it for every
+/// row.
+void Loop::reported(const core::AttemptId& id, const core::Report& report) {
+  const auto found = live_.find(id);
+  if (found == live_.end()) return;
+  core::Report& known = found->second.report;
+  if (report.progress) known.progress = report.progress;
+  if (report.status) known.status = report.status;
+  setup_.view.jobs[id.job].report(id.slice, known);
+  reports_due_.insert(id);
+}
+
+void Loop::write_reports(util::TimePoint now) {
+  for (auto due = reports_due_.begin(); due != reports_due_.end();) {
+    const auto found = live_.find(*due);
+    if (found != live_.end() && now - found->second.report_written < kReportGap) {
+      ++due;
+      continue;
+    }
+    if (found != live_.end()) {
+      found->second.report_written = now;
+      last_sequence_ = writer_->reported(*due, found->second.report);
+    }
+    due = reports_due_.erase(due);
+  }
+}
+
 /// The logs are part of the record.
 void Loop::logs_failed(const std::string& reason) {
   record_failed(reason);
@@ -352,6 +380,7 @@ void Loop::await_tick() {
   asio_->tick.expires_after(kTickPeriod);
   asio_->tick.async_wait([this](const boost::system::error_code& error) {
     if (error || over_) return;
+    write_reports(util::steady_now());
     for (auto* observer : setup_.observers) observer->on_tick(setup_.view, util::steady_now());
     await_tick();
   });

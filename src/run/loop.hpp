@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void backpressure(const std::string& reason) override;
   void logs_failed(const std::string& reason) override;
   void held(bool held) override;
+  void reported(const core::AttemptId& id, const core::Report& report) override;
 
   // WriterEvents, on the writer's thread: posted to the loop.
   void committed(store::Sequence through) override;
@@ -84,6 +86,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
     core::Lifecycle life;
     int pid = 0;
     std::uint32_t slot = 0;
+    core::Report report;               ///< what it has said of itself so far
+    util::TimePoint report_written{};  ///< when that went to the record last
   };
   /// What becomes true once `sequence` is on disk.
   struct Pending {
@@ -110,6 +114,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void on_signal(int signal);
   void await_signal();
   void await_tick();
+  void write_reports(util::TimePoint now);
   void record_failed(const std::string& message);
   void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
                     std::optional<util::Duration> retry_in, store::Sequence sequence);
@@ -130,6 +135,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::unique_ptr<Readiness> readiness_;  ///< where there are services
   core::Actions actions_;
   std::map<core::AttemptId, LiveAttempt> live_;
+  std::set<core::AttemptId> reports_due_;  ///< said something that is not in the record yet
   std::deque<Pending> pending_;
   core::Lifecycle run_life_;
   util::WallTime begun_at_{};

@@ -45,6 +45,8 @@ util::Result<AttemptTable> AttemptTable::prepare(Database& database) {
       {&table.start_,
        "UPDATE attempt SET started_at = ?, host = ?, pid = ?, log = ? "
        "WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
+      {&table.report_,
+       "UPDATE attempt SET progress = ?, status = ? WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
       {&table.end_,
        "UPDATE attempt SET started_at = ifnull(?, started_at), host = ifnull(?, host), pid = ifnull(?, pid), log = ?, "
        "outcome = ?, exit_code = ?, signal = ?, ended_at = ?, runtime_s = ?, user_s = ?, system_s = ?, "
@@ -83,6 +85,8 @@ int AttemptTable::write(Database& database, std::int64_t run, const std::string&
                              end.exit_code, end.signal, ended_at, runtime, user, system, usage.max_rss_kib, end.detail)
                : end_.run(begin, host_seen, pid, end.log, end.outcome, end.exit_code, end.signal, ended_at, runtime,
                           user, system, usage.max_rss_kib, end.detail, run, job, slice, number);
+  } else if (change.kind == Change::Kind::update && !started) {
+    return report(run, change);
   } else {
     const auto log = started ? std::optional<std::string_view>(started->log) : std::nullopt;
     const std::nullptr_t null{};
@@ -92,16 +96,27 @@ int AttemptTable::write(Database& database, std::int64_t run, const std::string&
                : start_.run(started_at, host_seen, pid, log, run, job, slice, number);
   }
   if (code == SQLITE_OK && database.changes() != 1) return SQLITE_MISUSE;
-  return code;
+  return code == SQLITE_OK && change.kind != Change::Kind::erase ? report(run, change) : code;
 }
 
-const char* const kAttemptColumns =
-    "job, slice, number, key, outcome, started_at, pid, ended_at, runtime_s, exit_code, signal, user_s, system_s, "
-    "max_rss_kib, host, log, detail";
+int AttemptTable::report(std::int64_t run, const Change& change) {
+  if (!change.report || change.ending) return SQLITE_OK;
+  const auto& [job, slice, number] = change.id;
+  const auto& status = change.report->status;
+  return report_.run(change.report->progress, status ? std::optional<std::string_view>(*status) : std::nullopt, run,
+                     job, slice, number);
+}
+
+std::string attempt_columns(int schema_version) {
+  return std::string(
+             "job, slice, number, key, outcome, started_at, pid, ended_at, runtime_s, exit_code, signal, user_s, "
+             "system_s, max_rss_kib, host, log, detail, ") +
+         (schema_version < 3 ? "NULL, NULL" : "progress, status");
+}
 
 namespace {
 
-enum Column : int {  // as kAttemptColumns has them
+enum Column : int {  // as attempt_columns() has them
   kJob,
   kSlice,
   kNumber,
@@ -119,6 +134,8 @@ enum Column : int {  // as kAttemptColumns has them
   kHost,
   kLog,
   kDetail,
+  kProgress,
+  kStatus,
 };
 
 core::AttemptId read_id(const Statement& row) {
@@ -137,8 +154,11 @@ void read_attempt(const Statement& row, core::AttemptRecord& record) {
   record.pid = static_cast<int>(row.integer(kPid));
   record.host = row.text(kHost);
   record.log = row.text(kLog);
+  record.report = {};
   if (row.is_null(kOutcome)) {
     record.ending.reset();
+    if (!row.is_null(kProgress)) record.report.progress = row.real(kProgress);
+    if (!row.is_null(kStatus)) record.report.status = std::string(row.text(kStatus));
     return;
   }
   core::Ending& ending = record.ending ? *record.ending : record.ending.emplace();

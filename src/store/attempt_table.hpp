@@ -19,14 +19,17 @@ class AttemptTable {
   int write(Database& database, std::int64_t run, const std::string& host, const Change& change);
 
  private:
+  int report(std::int64_t run, const Change& change);
+
   Statement insert_;
   Statement start_;
+  Statement report_;
   Statement end_;
   Statement erase_;
 };
 
-/// The columns that read_attempt() expects, in its order.
-extern const char* const kAttemptColumns;
+/// The columns that read_attempt() expects, in its order, of a file with that version of the schema.
+std::string attempt_columns(int schema_version);
 
 /// Fills `record` from the current row; strings and the ending reuse the memory they have.
 void read_attempt(const Statement& row, core::AttemptRecord& record);

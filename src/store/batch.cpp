@@ -34,6 +34,7 @@ void Batch::add(Operation&& operation) {
       change.kind = change.kind == Change::Kind::insert ? Change::Kind::none : Change::Kind::erase;
     }
     void operator()(Started& started) const { batch.change_of(id).started = std::move(started); }
+    void operator()(core::Report& report) const { batch.change_of(id).report = std::move(report); }
     void operator()(core::Ending& ending) const { batch.change_of(id).ending = std::move(ending); }
     void operator()(RunMoved& moved) const { batch.run_moved_ = std::move(moved); }
     void operator()(JobMoved& moved) const { batch.jobs_moved_[id.job] = std::move(moved); }

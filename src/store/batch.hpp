@@ -39,7 +39,7 @@ struct JobMoved {
 /// One call of the writer's.
 struct Operation {
   core::AttemptId id;  ///< not of RunMoved; of JobMoved the job alone
-  std::variant<Claimed, Unclaimed, Started, core::Ending, RunMoved, JobMoved> what;
+  std::variant<Claimed, Unclaimed, Started, core::Report, core::Ending, RunMoved, JobMoved> what;
 };
 
 /// What has to happen to one row of the attempt table.
@@ -49,6 +49,7 @@ struct Change {
   core::AttemptId id;
   std::string key;  ///< of an insert
   std::optional<Started> started;
+  std::optional<core::Report> report{};
   std::optional<core::Ending> ending;
 };
 

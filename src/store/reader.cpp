@@ -75,7 +75,10 @@ Result<StoredRun> read_run(const Statement& row, const std::string& path) {
 class SqliteReader final : public Reader {
  public:
   SqliteReader(Database database, int version)
-      : database_(std::move(database)), select_runs_(select_runs(version)), select_jobs_(select_jobs(version)) {}
+      : database_(std::move(database)),
+        select_runs_(select_runs(version)),
+        select_jobs_(select_jobs(version)),
+        attempt_columns_(attempt_columns(version)) {}
 
   Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) override;
   Result<std::vector<StoredRun>> runs() override;
@@ -96,6 +99,7 @@ class SqliteReader final : public Reader {
   Database database_;
   std::string select_runs_;
   std::string select_jobs_;
+  std::string attempt_columns_;
 };
 
 template <class OnRow>
@@ -163,7 +167,7 @@ Result<std::vector<StoredRun>> SqliteReader::runs() {
 Result<Statement> SqliteReader::select_attempts(const std::string& run_id, std::string_view rest) {
   const auto number = find_run_number(database_, run_id);
   if (!number) return number.error();
-  auto statement = database_.prepare(std::string("SELECT ") + kAttemptColumns + " FROM attempt WHERE run = " +
+  auto statement = database_.prepare("SELECT " + attempt_columns_ + " FROM attempt WHERE run = " +
                                      std::to_string(number->value_or(-1)) + " " + std::string(rest));
   return statement;
 }

@@ -68,6 +68,8 @@ CREATE TABLE attempt (
   pid INTEGER,
   log TEXT,                    -- relative to runs/<run id>
   detail TEXT,
+  progress REAL,               -- 0 to 1, as the slice itself said last
+  status TEXT,                 -- likewise
   PRIMARY KEY (run, job, slice, number)
 ) WITHOUT ROWID;
 )sql";
@@ -98,7 +100,8 @@ constexpr std::array kUpgrades = {
     "ALTER TABLE run ADD COLUMN boot_id TEXT; ALTER TABLE run ADD COLUMN containment TEXT; "
     "ALTER TABLE run ADD COLUMN place TEXT",
     "ALTER TABLE job ADD COLUMN kind TEXT; ALTER TABLE job ADD COLUMN state TEXT; "
-    "ALTER TABLE job ADD COLUMN state_at REAL; ALTER TABLE job ADD COLUMN reason TEXT",
+    "ALTER TABLE job ADD COLUMN state_at REAL; ALTER TABLE job ADD COLUMN reason TEXT; "
+    "ALTER TABLE attempt ADD COLUMN progress REAL; ALTER TABLE attempt ADD COLUMN status TEXT",
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 

@@ -103,6 +103,8 @@ class Writer {
   virtual Sequence claim(const core::AttemptId& id, std::string key) = 0;
   virtual Sequence unclaim(const core::AttemptId& id) = 0;
   virtual Sequence started(const core::AttemptId& id, util::WallTime at, int pid, std::string log) = 0;
+  /// How far a running attempt says it is: all that is known, not only what is new.
+  virtual Sequence reported(const core::AttemptId& id, core::Report report) = 0;
   virtual Sequence ended(const core::AttemptId& id, core::Ending ending) = 0;
   /// What is queued is waited for: it is committed without regard to the gap.
   virtual void hurry() = 0;

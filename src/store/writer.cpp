@@ -93,6 +93,7 @@ class SqliteWriter final : public Writer {
   Sequence started(const core::AttemptId& id, util::WallTime at, int pid, std::string log) override {
     return push({id, Started{at, pid, std::move(log)}});
   }
+  Sequence reported(const core::AttemptId& id, core::Report report) override { return push({id, std::move(report)}); }
   Sequence ended(const core::AttemptId& id, core::Ending ending) override { return push({id, std::move(ending)}); }
   Sequence run_state(core::State state, util::WallTime at, std::string reason) override {
     return push({{}, RunMoved{state, at, std::move(reason)}});

@@ -1,0 +1,50 @@
+// Running: one attempt with a process, and Slot: where it runs, with the log that the slot hands from one to the next.
+// The local executor's own bookkeeping; plain data.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "exec/capture.hpp"
+#include "exec/executor.hpp"
+#include "exec/slot_log.hpp"
+#include "util/clock.hpp"
+
+namespace runner::exec {
+
+/// SIGKILL takes effect at once unless the kernel itself is stuck.
+inline constexpr auto kUnkillableAfter = std::chrono::seconds(10);
+
+/// One attempt with a process.
+struct Running {
+  LaunchRequest request;
+  pid_t pid = -1;
+  util::WallTime started_at{};
+  util::TimePoint launched_at{};
+  timespec outputs_since{};
+  std::uint64_t oom_kills = 0;  ///< of the machine or the cgroup, when it was launched
+  std::unique_ptr<Capture> capture;
+  bool exited = false;  ///< and not reaped: it waits for the rest of its tree, or for the tap
+  util::WallTime exited_at{};
+  util::Duration runtime{};  ///< set when it has exited
+  bool term_asked = false;   ///< TERM is to be sent in the next round
+  bool found_empty = false;  ///< nothing of its tree was alive in the last round
+  bool signalled = false;    ///< by us: it ends when its whole tree has
+  std::optional<util::TimePoint> killed_at;
+
+  [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
+  [[nodiscard]] bool is_given_up() const { return killed_at && util::steady_now() - *killed_at >= kUnkillableAfter; }
+};
+
+struct Slot {
+  explicit Slot(SlotLog file) : log(std::move(file)) {}
+  SlotLog log;
+  std::optional<Running> running;
+};
+
+}  // namespace runner::exec
