@@ -238,12 +238,17 @@ void RunLog::line(Level level, std::string_view text) {
   say_trouble();
 }
 
-void RunLog::transition(util::WallTime at, std::string_view name, int pid, core::State state, std::string_view detail) {
-  if (!file_ || file_->level > Level::info) return;
+bool RunLog::takes(Level severity) const {
+  return file_ && file_->level <= severity;
+}
+
+void RunLog::transition(util::WallTime at, std::string_view name, int pid, core::State state, std::string_view detail,
+                        Level severity) {
+  if (!takes(severity)) return;
   std::string text = "pid:" + std::to_string(pid) + " ";
   text += core::name(state);
   if (!detail.empty()) text += ", " + util::escape_for_display(detail, kMaxText);
-  file_->put(at, util::escape_for_display(name), Level::info, text);
+  file_->put(at, util::escape_for_display(name), severity, text);
   say_trouble();
 }
 
@@ -254,7 +259,9 @@ void RunLog::event(const core::Event& event) {
   if (event.ending && event.ending->outcome != core::Outcome::succeeded) add(core::describe(*event.ending));
   if (event.retry_in) add("again in " + util::format_duration_short(*event.retry_in));
   if (!event.reason.empty()) add(event.reason);
-  transition(event.at, event.name, event.pid, event.state, detail);
+  const bool is_early = event.state == core::State::initial || event.state == core::State::ready;
+  const Level severity = event.kind == core::SystemKind::slice && is_early ? Level::debug : Level::info;
+  transition(event.at, event.name, event.pid, event.state, detail, severity);
 }
 
 }  // namespace runner::log

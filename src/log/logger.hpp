@@ -53,8 +53,12 @@ class RunLog {
   void error(std::string_view text) { line(Level::error, text); }
 
   /// File only: "<time> [<name>] pid:<pid> <state>", and ", <detail>" if there is one.
-  void transition(util::WallTime at, std::string_view name, int pid, core::State state, std::string_view detail = {});
-  /// The transition an event tells of. Its detail is how an attempt ended (unless it succeeded), a retry, the reason.
+  void transition(util::WallTime at, std::string_view name, int pid, core::State state, std::string_view detail = {},
+                  Level severity = Level::info);
+  /// Whether run.log takes lines of that level.
+  [[nodiscard]] bool takes(Level severity) const;
+  /// The transition an event tells of; what a slice is before it runs is for Level::debug. Its detail is how an attempt
+  /// ended (unless it succeeded), a retry, the reason.
   void event(const core::Event& event);
 
  private:

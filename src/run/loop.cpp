@@ -117,7 +117,21 @@ void Loop::carry_out(const core::Claim& action) {
   attempt.life.go(core::State::ready);
   last_sequence_ = writer_->claim(action.id, attempt.key);
   when_committed(last_sequence_, std::nullopt);
+  if (setup_.log->takes(log::Level::debug)) tell_claimed(action.id, attempt.key);
   live_.emplace(action.id, std::move(attempt));
+}
+
+void Loop::tell_claimed(const core::AttemptId& id, const std::string& key) {
+  core::Event event;
+  event.at = wall_now();
+  event.id = id;
+  event.key = key;
+  event.name = slice_name(id, key);
+  event.pid = ::getpid();
+  for (const core::State state : {core::State::initial, core::State::ready}) {
+    event.state = state;
+    when_committed(last_sequence_, event);
+  }
 }
 
 void Loop::carry_out(const core::Unclaim& action) {

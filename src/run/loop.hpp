@@ -119,6 +119,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
                     std::optional<util::Duration> retry_in, store::Sequence sequence);
   void tell_initial();
+  void tell_claimed(const core::AttemptId& id, const std::string& key);
   void move_run(core::State state, const std::string& reason = {});
   [[nodiscard]] util::WallTime wall_now() const;
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
