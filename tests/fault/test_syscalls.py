@@ -344,8 +344,8 @@ class Syscalls(FaultTest):
         def strike(point):
             if time.monotonic() - began < ENOUGH:
                 results.append(self.strike(templates[point.scenario], point))
-                if SWEEP and results[-1][-1]:
-                    print(f"\n{results[-1][-1]}", flush=True)
+                if SWEEP and (results[-1][-1] or len(results) % 500 == 0):
+                    print(f"\n{len(results)} of {len(chosen)}: {results[-1][-1]}", flush=True)
 
         with concurrent.futures.ThreadPoolExecutor(2 * os.cpu_count()) as pool:
             for _ in pool.map(strike, chosen):
