@@ -182,8 +182,9 @@ class Trust(Doors):
                                     user=NOBODY, group=NOBODY, extra_groups=[])
             if os.statvfs(program).f_flag & os.ST_NOSUID:
                 self.skipTest("mounted nosuid")
-            self.assertEqual(result.returncode, 2)
             self.assertIn("is not made to be setuid or setgid", result.stderr)
+            if "LeakSanitizer does not work" not in result.stderr:  # it may not look into such a process, and exits with 1
+                self.assertEqual(result.returncode, 2, result.stderr)
 
 
 class Links(Doors):
