@@ -11,7 +11,7 @@ import termios
 import time
 import unittest
 
-from faults import FaultTest, OtherUserTest, processes_in, wait_for
+from faults import SANITIZED, FaultTest, OtherUserTest, processes_in, wait_for
 from support import DEADLINE, RUNNER, crash, engine_pid, is_alive
 
 PIPE = 4096  # bytes that a slice's output passes on at a time: no more than one such piece is waited for
@@ -162,6 +162,8 @@ jobs:
 
     def without_proc(self, *args, code):
         """Runs it where nothing is mounted at /proc."""
+        if SANITIZED:
+            self.skipTest("sanitizers read /proc")
         unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
         if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
             self.skipTest("no mount namespace can be made here")

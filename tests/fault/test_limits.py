@@ -114,6 +114,7 @@ class Limits(OtherUserTest):
         self.assertLessEqual(self.widest(), 6)
         wait_for(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
 
+    @unittest.skipIf(SANITIZED, "LeakSanitizer wants a process of its own")
     def test_no_process_for_runner_itself(self):
         self.spec("slices: 0-9\ncommand: [true]\n")
         for limit in (1, 2):

@@ -27,7 +27,7 @@ import tempfile
 import time
 import unittest
 
-from faults import DEADLINE, HERE, FaultTest, processes_in, read_attempts, read_marks, read_rows, wait_for
+from faults import DEADLINE, HERE, SANITIZED, FaultTest, processes_in, read_attempts, read_marks, read_rows, wait_for
 from support import RUNNER
 
 SWEEP = os.environ.get("RUNNER_SWEEP", "")
@@ -218,6 +218,7 @@ class Strike:
         return re.search(r"/slices/\.slot-[\d.]+\.log$", file) and (self.state / file).stat().st_size > 0
 
 
+@unittest.skipIf(SANITIZED, "sanitizers make calls of their own, and LeakSanitizer traces by itself")
 class Syscalls(FaultTest):
     @classmethod
     def setUpClass(cls):
