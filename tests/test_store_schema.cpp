@@ -81,6 +81,30 @@ TEST_CASE("a record of schema 1 is read as it is, and reading does not change it
   CHECK(read_whole(path) == before);
 }
 
+TEST_CASE("a record of schema 2 has no counters, and gets room for them") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  make_old_record(path, 2);
+  const StoredRun old = newest(*open_reader(path));
+  CHECK(old.info.containment == "guard, death signal, cookie");
+  const auto count = [&] {
+    std::size_t n = 0;
+    CHECK(open_reader(path)->counted(old.info.id, [&](const auto&, const auto&) { ++n; }).ok());
+    return n;
+  };
+  CHECK(count() == 0);
+  Listener listener;
+  auto writer = open_writer(path, listener);
+  CHECK(schema_of(path) == std::to_string(kSchemaVersion));
+  NewRun again = a_run(old.info.id);
+  again.jobs = old.jobs;
+  REQUIRE(writer->resume_run(again, {}).ok());
+  core::Ending ending = an_ending();
+  ending.counters = {{"rows", 5}};
+  REQUIRE(listener.wait_for(writer->ended({0, 4, 1}, ending)));
+  CHECK(count() == 1);
+}
+
 TEST_CASE("a record of schema 1 is brought up to date by the writer, with all that is in it") {
   const TemporaryDirectory dir;
   const std::string path = dir / "state.db";

@@ -248,7 +248,7 @@ TEST_CASE("a file that is no database, or is damaged, is refused with the next s
     }
     {
       std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-      file.seekp(8 * 4096);
+      file.seekp(12 * 4096);  // behind the schema
       file << std::string(12 * 4096UL, '\xa5');
     }
     auto reader = open_reader(path);

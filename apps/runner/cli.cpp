@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <runner/counter.hpp>
 #include <sstream>
 
 #include "shared/semaphore.hpp"
@@ -27,6 +28,7 @@ usage:
 
 in a slice:
   runner sem NAME [--slots N] -- COMMAND    run it while at most N at once, on this machine, are in NAME
+  runner count NAME [N]                     add N (or 1) to a counter of the run, if this attempt succeeds
 
 exit status:
   0  every slice succeeded             4    the record could not be kept (disk full, I/O error)
@@ -36,13 +38,14 @@ exit status:
 )";
 
 /// The subcommands; the first word of the command line, or a spec for `run`.
-enum class Verb : std::uint8_t { run, resume, status, logs, check, sem };
-constexpr std::array<std::pair<std::string_view, Verb>, 6> kVerbs = {{{"run", Verb::run},
+enum class Verb : std::uint8_t { run, resume, status, logs, check, sem, count };
+constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs = {{{"run", Verb::run},
                                                                       {"resume", Verb::resume},
                                                                       {"status", Verb::status},
                                                                       {"logs", Verb::logs},
                                                                       {"check", Verb::check},
-                                                                      {"sem", Verb::sem}}};
+                                                                      {"sem", Verb::sem},
+                                                                      {"count", Verb::count}}};
 
 std::optional<Verb> verb_from(std::string_view word) {
   const auto* it = std::ranges::find(kVerbs, word, &std::pair<std::string_view, Verb>::first);
@@ -50,18 +53,20 @@ std::optional<Verb> verb_from(std::string_view word) {
   return it->second;
 }
 
-po::options_description options_in_a_slice(Verb) {
+po::options_description options_in_a_slice(Verb verb) {
   po::options_description options("options");
   auto add = options.add_options();
-  add("slots", po::value<std::string>(), "how many may be in it at once (default: 1; the same for all who use it)");
-  add("timeout", po::value<std::string>(), "wait no longer than that, such as 90s or 2h: then exit 75");
-  add("dir", po::value<std::string>(), "where its file is (default: in the directory of the run)");
+  if (verb == Verb::sem) {
+    add("slots", po::value<std::string>(), "how many may be in it at once (default: 1; the same for all who use it)");
+    add("timeout", po::value<std::string>(), "wait no longer than that, such as 90s or 2h: then exit 75");
+    add("dir", po::value<std::string>(), "where its file is (default: in the directory of the run)");
+  }
   add("help,h", po::bool_switch(), "this text");
   return options;
 }
 
 bool is_for_slices(Verb verb) {
-  return verb == Verb::sem;
+  return verb == Verb::sem || verb == Verb::count;
 }
 
 po::options_description options_of(Verb verb) {
@@ -117,6 +122,8 @@ std::string usage_of(Verb verb) {
       return "usage: runner check SPEC [options]";
     case Verb::sem:
       return "usage: runner sem NAME [options] -- COMMAND [ARGUMENT...]";
+    case Verb::count:
+      return "usage: runner count NAME [N]";
   }
   return {};
 }
@@ -261,6 +268,27 @@ Command sem_command(const Values& values, const std::vector<std::string>& words,
   return command;
 }
 
+/// Read by hand: -5 is a number here.
+Command count_command(const std::vector<std::string>& args) {
+  if (std::ranges::any_of(args, [](const auto& arg) { return arg == "-h" || arg == "--help"; })) {
+    return help_of(Verb::count);
+  }
+  if (args.empty()) return UsageError{"which counter? " + usage_of(Verb::count)};
+  if (args.size() > 2) return mistake("unexpected '" + util::escape_for_display(args[2]) + "'");
+  if (!counter_file::is_name(args[0])) {
+    return mistake("'" + util::escape_for_display(args[0]) +
+                   "' is no name for a counter: letters, digits and _ . - / : only, 47 at most, a word first");
+  }
+  CountCommand command{.name = args[0]};
+  if (args.size() == 2) {
+    const auto number = util::parse_int(args[1]);
+    if (!number)
+      return mistake("count wants a whole number of 64 bits, not '" + util::escape_for_display(args[1]) + "'");
+    command.number = *number;
+  }
+  return command;
+}
+
 /// What stands behind the first "--", which goes.
 std::vector<std::string> take_program(std::vector<std::string>& args) {
   const auto dashes = std::ranges::find(args, "--");
@@ -271,6 +299,7 @@ std::vector<std::string> take_program(std::vector<std::string>& args) {
 }
 
 Command parse_verb(Verb verb, std::vector<std::string> args) {
+  if (verb == Verb::count) return count_command(args);
   std::vector<std::string> program;
   if (verb == Verb::sem) program = take_program(args);
   const bool very_verbose = std::erase(args, "-vv") > 0;
@@ -315,6 +344,7 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
     case Verb::check:
       return CheckCommand{std::move(common)};
     case Verb::sem:
+    case Verb::count:
       break;
   }
   return mistake("nothing to do");

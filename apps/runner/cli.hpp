@@ -61,6 +61,11 @@ struct SemCommand {
   std::vector<std::string> command;       ///< at least a program
 };
 
+struct CountCommand {
+  std::string name;
+  std::int64_t number = 1;
+};
+
 /// Text to print on stdout (help, version), or a mistake (exit 2) to print on stderr.
 struct Help {
   std::string text;
@@ -69,7 +74,8 @@ struct UsageError {
   std::string message;
 };
 
-using Command = std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, SemCommand, Help, UsageError>;
+using Command =
+    std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, SemCommand, CountCommand, Help, UsageError>;
 
 Command parse_command_line(const std::vector<std::string>& args);
 

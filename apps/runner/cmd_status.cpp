@@ -32,6 +32,11 @@ util::Result<core::RunView> view_of(RecordedRun& run) {
   auto read = run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
     if (record.id.job < view.jobs.size()) view.jobs[record.id.job].add_record(record, run.live);
   });
+  if (read) {
+    read = run.reader->counted(run.stored.info.id, [&](const core::AttemptId& id, const core::Counted& counted) {
+      if (id.job < view.jobs.size()) view.jobs[id.job].add_counted(counted);
+    });
+  }
   if (!read) return read.error();
   return view;
 }

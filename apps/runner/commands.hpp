@@ -11,5 +11,6 @@ int status(const StatusCommand& command);
 int logs(const LogsCommand& command);
 int check(const CheckCommand& command);
 int sem(const SemCommand& command);
+int count(const CountCommand& command);
 
 }  // namespace runner::app

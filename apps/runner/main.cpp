@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
     int operator()(const LogsCommand& command) const { return logs(command); }
     int operator()(const CheckCommand& command) const { return check(command); }
     int operator()(const SemCommand& command) const { return sem(command); }
+    int operator()(const CountCommand& command) const { return count(command); }
     int operator()(const Help& help) const { return print(help.text) && flush_stdout() ? kSucceeded : kRecordFailed; }
     int operator()(const UsageError& error) const {
       complain(error.message);

@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "core/counters.hpp"
 #include "util/clock.hpp"
 
 namespace runner::core {
@@ -45,8 +47,9 @@ struct Ending {
   util::WallTime ended_at{};
   util::Duration runtime{};  ///< steady clock, launch to reaping
   Usage usage;
-  std::string log;     ///< log file relative to the run directory; "" when the attempt wrote nothing
-  std::string detail;  ///< a sentence for people ("cannot execute: No such file or directory"); may be empty
+  std::string log;                ///< log file relative to the run directory; "" when the attempt wrote nothing
+  std::vector<Counted> counters;  ///< what it counted, of an attempt that succeeded
+  std::string detail;             ///< a sentence for people ("cannot execute: No such file or directory"); may be empty
 };
 
 /// "exit code 3", "signal 9 (SIGKILL)", "timed out after 2h", "missing output out/3.csv": the cause, for people.

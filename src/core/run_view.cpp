@@ -115,6 +115,8 @@ void JobView::settle(const AttemptRecord& record) {
   if (ending.outcome == Outcome::succeeded) {
     succeeded_.insert(slice);
     runtimes_.add(ending.runtime);
+    if (kind_ != JobKind::slices) counters_ = {};  // its one slice may succeed again, and counts anew then
+    counters_.add(ending.counters);
     const bool fits = ending.runtime <= util::Duration::max() - std::max(total_runtime_, util::Duration::zero());
     total_runtime_ = fits ? total_runtime_ + ending.runtime : util::Duration::max();  // beyond 292 years
     return;
@@ -160,6 +162,12 @@ bool JobView::is_new(const AttemptId& id) const {
 
 bool RunView::has_several_jobs() const {
   return std::ranges::count(jobs, JobKind::slices, &JobView::kind) > 1;
+}
+
+CounterTotals RunView::counters() const {
+  CounterTotals totals;
+  for (const JobView& job : jobs) totals.add(job.counters());
+  return totals;
 }
 
 }  // namespace runner::core

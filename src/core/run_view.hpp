@@ -75,6 +75,9 @@ class JobView {
   [[nodiscard]] const std::map<std::uint64_t, RunningAttempt>& running() const { return running_; }
   /// Most frequent cause first.
   [[nodiscard]] std::vector<FailureGroup> failure_groups() const;
+  /// Over succeeded attempts. Rows do not come with theirs: add_counted().
+  [[nodiscard]] const CounterTotals& counters() const { return counters_; }
+  void add_counted(const Counted& counted) { counters_.add(counted.name, {.value = counted.value}); }
   /// Over succeeded attempts.
   [[nodiscard]] util::Duration total_runtime() const { return total_runtime_; }
   /// Of succeeded attempts; nullopt of fewer than Median::kEnough.
@@ -107,6 +110,7 @@ class JobView {
   std::map<std::uint64_t, RunningAttempt> running_;
   std::map<std::uint64_t, std::uint32_t> retrying_;  ///< slice -> the attempt that ended; another is to follow
   std::uint64_t retries_ = 0;
+  CounterTotals counters_;
   util::Duration total_runtime_{};
   Median runtimes_;
 };
@@ -130,6 +134,7 @@ struct RunView {
   RunInfo info;
   std::vector<JobView> jobs;
   [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
+  [[nodiscard]] CounterTotals counters() const;
 };
 
 }  // namespace runner::core

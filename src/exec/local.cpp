@@ -238,6 +238,7 @@ void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   const auto exit = running.exited ? proc::reap(running.pid) : std::nullopt;
   if (running.capture) running.capture->finish();
   core::Ending ending = judge(running, exit);
+  starter_.settle_counters(running.request.id, ending);
   if (!detail.empty()) ending.detail = std::move(detail);
   if (!slot.log.problem().empty()) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
   // Members of the group that were killed above may not be dead yet; the number is theirs until they are.

@@ -12,6 +12,7 @@
 
 #include "exec/attempt_files.hpp"
 #include "exec/cookie.hpp"
+#include "exec/counter_files.hpp"
 #include "proc/child.hpp"
 #include "proc/environment.hpp"
 #include "proc/launcher.hpp"
@@ -45,7 +46,10 @@ std::vector<std::string> handed_down(const Starter::Options& options) {
 }  // namespace
 
 struct Starter::Impl {
-  explicit Impl(Options given) : options(std::move(given)), environment(::environ, handed_down(options)) {
+  explicit Impl(Options given)
+      : options(std::move(given)),
+        environment(::environ, handed_down(options)),
+        counters(options.run_dir, options.cookie_prefix) {
     launcher.use_pidfd = options.use_pidfd;
     launcher.umask = options.umask;
     launcher.descriptor_limit = proc::raise_descriptor_limit();
@@ -60,8 +64,9 @@ struct Starter::Impl {
   Options options;
   proc::Launcher launcher;
   proc::Environment environment;
+  CounterFiles counters;
   util::Fd null;
-  std::array<std::string, 1> marks;  ///< what no `env` of the spec replaces
+  std::array<std::string, 2> marks;  ///< what no `env` of the spec replaces
   std::string workdir;               ///< ours: a child that is to work here is here already
   std::vector<const char*> argv;
   Found last;
@@ -124,6 +129,7 @@ util::Result<proc::Spawned> Starter::Impl::spawn(const LaunchRequest& request, c
   const core::ExpandedAttempt& attempt = request.attempt;
   if (attempt.command.argv.empty()) return util::Error{"cannot execute: the command is empty"};
   marks[0] = cookie_of(options.cookie_prefix, request.id);
+  marks[1] = "RUNNER_COUNTERS=" + counters.path(request.id);
   launcher.env = environment.with(attempt.env, marks);
   const bool is_here = attempt.workdir.empty() || attempt.workdir == workdir;
   launcher.workdir = is_here ? nullptr : attempt.workdir.c_str();
@@ -156,6 +162,10 @@ util::Result<Starter::Child> Starter::start(const LaunchRequest& request, SlotLo
   if (!spawned) return std::move(spawned.error());
   return Child{spawned->pid, std::move(spawned->pidfd), std::move(streams->out_pipe.read),
                std::move(streams->err_pipe.read)};
+}
+
+void Starter::settle_counters(const core::AttemptId& id, core::Ending& ending) {
+  impl_->counters.settle(id, ending);
 }
 
 bool Starter::is_shortage(const util::Error& error) {

@@ -35,8 +35,12 @@ class Starter {
   Starter(const Starter&) = delete;
   Starter& operator=(const Starter&) = delete;
 
-  /// The child, or why there is none, ready to be shown; is_shortage() tells whether waiting may help.
+  /// The child, or why there is none, ready to be shown; is_shortage() tells
+  /// whether waiting may help.
   util::Result<Child> start(const LaunchRequest& request, SlotLog& log);
+
+  /// Of an attempt that has ended; see CounterFiles::settle().
+  void settle_counters(const core::AttemptId& id, core::Ending& ending);
 
   /// The machine is short of something that comes back (processes, descriptors, memory, room for a log).
   static bool is_shortage(const util::Error& error);

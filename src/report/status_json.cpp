@@ -166,6 +166,18 @@ util::Result<void> write_status_json(const StatusSource& source, const Write& wr
   json.begin_object();
   json.member("schema", 1);
   write_run(json, source.view.info);
+  json.key("counters");
+  json.begin_object();
+  const core::CounterTotals counters = source.view.counters();
+  for (const auto& [name, total] : counters.by_name()) {
+    json.key(name);
+    if (total.overflowed) {
+      json.null();
+    } else {
+      json.value(total.value);
+    }
+  }
+  json.end_object();
   json.key("jobs");
   json.begin_array();
   for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j)

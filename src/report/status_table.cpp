@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "report/counters.hpp"
 #include "report/failures.hpp"
 #include "util/text.hpp"
 #include "util/units.hpp"
@@ -136,6 +137,9 @@ std::string job_text(const StatusSource& source, std::uint32_t j, const Style& s
 util::Result<void> write_status_table(const StatusSource& source, const Write& write) {
   const Style style(source.color);
   std::string out = head_text(source, style);
+  if (const std::string counted = counters_text(source.view.counters()); !counted.empty()) {
+    out += "counted " + counted + "\n";
+  }
   for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) out += job_text(source, j, style);
   const bool left =
       std::ranges::any_of(source.view.jobs, [](const auto& job) { return job.succeeded() < job.total(); });

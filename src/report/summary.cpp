@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "report/counters.hpp"
 #include "report/failures.hpp"
 #include "util/text.hpp"
 #include "util/units.hpp"
@@ -71,6 +72,9 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
     }
   }
   if (!is_one) out += jobs_line(view, style) + time + "\n";
+  if (const std::string counted = counters_text(view.counters()); !counted.empty()) {
+    out += util::escape_for_display(view.info.name) + ": counted " + counted + "\n";
+  }
   if (all_succeeded(view)) return out;
   if (!context.run_dir.empty()) out += "logs: " + util::shell_quote_for_display(context.run_dir + "/slices") + "\n";
   return out + "to run what is left: " + resume_command(context, view.info) + "\n";

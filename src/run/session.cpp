@@ -188,11 +188,17 @@ class History {
     keep(moved);
   }
 
+  /// After all that is to be added.
+  void add(const core::AttemptId& id, const core::Counted& counted) {
+    if (match_by_key_ && !std::ranges::binary_search(moves, id.slice, {}, &store::Remap::Move::from)) return;
+    view_.add_counted(counted);
+  }
+
   [[nodiscard]] bool match_by_key() const { return match_by_key_; }
 
   core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
   std::vector<core::AttemptId> lost;
-  std::vector<store::Remap::Move> moves;
+  std::vector<store::Remap::Move> moves;  // by `from`
 
  private:
   void keep(const core::AttemptRecord& record) {
@@ -287,6 +293,11 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   auto read = reader.last_attempts(stored.info.id, [&](const core::AttemptRecord& record) {
     if (record.id.job < histories.size()) histories[record.id.job].add(record);
   });
+  if (read) {
+    read = reader.counted(stored.info.id, [&](const core::AttemptId& id, const core::Counted& counted) {
+      if (id.job < histories.size()) histories[id.job].add(id, counted);
+    });
+  }
   if (!read) return refuse(read.error().message, Refusal::Why::record);
 
   auto wanted = core::select_slices(spec, request.slices);

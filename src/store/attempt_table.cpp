@@ -52,6 +52,8 @@ util::Result<AttemptTable> AttemptTable::prepare(Database& database) {
        "outcome = ?, exit_code = ?, signal = ?, ended_at = ?, runtime_s = ?, user_s = ?, system_s = ?, "
        "max_rss_kib = ?, detail = ? WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
       {&table.erase_, "DELETE FROM attempt WHERE run = ? AND job = ? AND slice = ? AND number = ?"},
+      {&table.count_, "INSERT INTO counter (run, job, slice, number, name, value) VALUES (?,?,?,?,?,?)"},
+      {&table.uncount_, "DELETE FROM counter WHERE run = ? AND job = ? AND slice = ?"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = database.prepare(sql);
@@ -96,7 +98,18 @@ int AttemptTable::write(Database& database, std::int64_t run, const std::string&
                : start_.run(started_at, host_seen, pid, log, run, job, slice, number);
   }
   if (code == SQLITE_OK && database.changes() != 1) return SQLITE_MISUSE;
+  const bool counts = change.ending && change.ending->outcome == core::Outcome::succeeded;
+  if (code == SQLITE_OK && counts) code = write_counters(run, change.id, change.ending->counters);
   return code == SQLITE_OK && change.kind != Change::Kind::erase ? report(run, change) : code;
+}
+
+int AttemptTable::write_counters(std::int64_t run, const core::AttemptId& id,
+                                 const std::vector<core::Counted>& counters) {
+  int code = id.number > 1 ? uncount_.run(run, id.job, id.slice) : SQLITE_OK;
+  for (const auto& [name, value] : counters) {
+    if (code == SQLITE_OK) code = count_.run(run, id.job, id.slice, id.number, name, value);
+  }
+  return code;
 }
 
 int AttemptTable::report(std::int64_t run, const Change& change) {

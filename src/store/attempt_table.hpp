@@ -20,12 +20,16 @@ class AttemptTable {
 
  private:
   int report(std::int64_t run, const Change& change);
+  /// The counters of an attempt that succeeded, in the place of those of an earlier one of its slice.
+  int write_counters(std::int64_t run, const core::AttemptId& id, const std::vector<core::Counted>& counters);
 
   Statement insert_;
   Statement start_;
   Statement report_;
   Statement end_;
   Statement erase_;
+  Statement count_;
+  Statement uncount_;
 };
 
 /// The columns that read_attempt() expects, in its order, of a file with that version of the schema.

@@ -76,6 +76,7 @@ class SqliteReader final : public Reader {
  public:
   SqliteReader(Database database, int version)
       : database_(std::move(database)),
+        version_(version),
         select_runs_(select_runs(version)),
         select_jobs_(select_jobs(version)),
         attempt_columns_(attempt_columns(version)) {}
@@ -86,6 +87,8 @@ class SqliteReader final : public Reader {
                              const std::function<void(const core::AttemptRecord&)>& visit) override;
   Result<void> ended_attempts(const std::string& run_id,
                               const std::function<void(const core::AttemptRecord&)>& visit) override;
+  Result<void> counted(const std::string& run_id,
+                       const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) override;
   Result<std::vector<core::AttemptRecord>> attempts_of(const std::string& run_id, std::uint32_t job,
                                                        std::uint64_t slice) override;
 
@@ -97,6 +100,7 @@ class SqliteReader final : public Reader {
   Result<void> each(Statement& statement, OnRow on_row);
 
   Database database_;
+  int version_;
   std::string select_runs_;
   std::string select_jobs_;
   std::string attempt_columns_;
@@ -204,6 +208,25 @@ Result<void> SqliteReader::ended_attempts(const std::string& run_id,
   return each(*statement, [&](const Statement& row) {
     read_attempt(row, record);
     visit(record);
+  });
+}
+
+Result<void> SqliteReader::counted(const std::string& run_id,
+                                   const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) {
+  if (version_ < 4) return {};
+  const auto number = find_run_number(database_, run_id);
+  if (!number) return number.error();
+  auto statement = database_.prepare("SELECT job, slice, number, name, value FROM counter WHERE run = ?");
+  if (!statement) return statement.error();
+  statement->bind(number->value_or(-1));
+  core::Counted counted;
+  return each(*statement, [&](const Statement& row) {
+    counted.name = row.text(3);
+    counted.value = row.integer(4);
+    visit({.job = static_cast<std::uint32_t>(row.integer(0)),
+           .slice = static_cast<std::uint64_t>(row.integer(1)),
+           .number = static_cast<std::uint32_t>(row.integer(2))},
+          counted);
   });
 }
 

@@ -74,12 +74,14 @@ Result<std::int64_t> split_off(Database& database, std::int64_t run, const std::
 
 /// Moves every row away and those that have a place back, so that slices may change places with each other.
 Result<void> remap(Database& database, std::int64_t run, std::int64_t part, const Remap& change) {
-  auto away = run_once(database, "UPDATE attempt SET run = ? WHERE run = ? AND job = ?", part, run, change.job);
-  if (!away) return away;
-  auto back = database.prepare("UPDATE attempt SET run = ?, slice = ? WHERE run = ? AND job = ? AND slice = ?");
-  if (!back) return back.error();
-  for (const Remap::Move& move : change.moves) {
-    if (back->run(run, move.to, part, change.job, move.from) != SQLITE_OK) return database.error();
+  for (const std::string table : {"attempt", "counter"}) {
+    auto away = run_once(database, "UPDATE " + table + " SET run = ? WHERE run = ? AND job = ?", part, run, change.job);
+    if (!away) return away;
+    auto back = database.prepare("UPDATE " + table + " SET run = ?, slice = ? WHERE run = ? AND job = ? AND slice = ?");
+    if (!back) return back.error();
+    for (const Remap::Move& move : change.moves) {
+      if (back->run(run, move.to, part, change.job, move.from) != SQLITE_OK) return database.error();
+    }
   }
   return {};
 }
@@ -166,7 +168,8 @@ Result<void> delete_runs(Database& database, const std::vector<std::string>& run
     if (!found) return found.error();
     if (!found->has_value()) continue;
     for (const char* sql :
-         {"DELETE FROM attempt WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
+         {"DELETE FROM counter WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
+          "DELETE FROM attempt WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
           "DELETE FROM job WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
           "DELETE FROM run WHERE number = ?1 OR part_of = ?1"}) {
       if (auto done = run_once(database, sql, **found); !done) return done;

@@ -74,6 +74,21 @@ CREATE TABLE attempt (
 ) WITHOUT ROWID;
 )sql";
 
+constexpr const char* kCounters = R"sql(
+CREATE TABLE counter (
+  run INTEGER NOT NULL,
+  job INTEGER NOT NULL,
+  slice INTEGER NOT NULL,
+  number INTEGER NOT NULL,     -- the attempt: the last of the slice that succeeded, others leave nothing here
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (run, job, slice, number, name)
+) WITHOUT ROWID;
+CREATE VIEW counter_total AS
+SELECT r.id AS run, c.name, sum(c.value) AS value, count(*) AS slices
+FROM counter c JOIN run r ON r.number = c.run GROUP BY c.run, c.name;
+)sql";
+
 constexpr const char* kViews = R"sql(
 CREATE VIEW slice_state AS
 SELECT r.id AS run, j.name AS job, a.slice, a.key,
@@ -102,6 +117,7 @@ constexpr std::array kUpgrades = {
     "ALTER TABLE job ADD COLUMN kind TEXT; ALTER TABLE job ADD COLUMN state TEXT; "
     "ALTER TABLE job ADD COLUMN state_at REAL; ALTER TABLE job ADD COLUMN reason TEXT; "
     "ALTER TABLE attempt ADD COLUMN progress REAL; ALTER TABLE attempt ADD COLUMN status TEXT",
+    kCounters,
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 
@@ -128,7 +144,7 @@ util::Result<void> in_transaction(Database& database, Work work) {
 
 util::Result<void> create(Database& database) {
   const std::string version = set_meta(std::to_string(kSchemaVersion));
-  for (const char* sql : {kTables, kViews, version.c_str()}) {
+  for (const char* sql : {kTables, kCounters, kViews, version.c_str()}) {
     if (database.execute(sql) != SQLITE_OK) return database.error();
   }
   return {};
@@ -162,14 +178,19 @@ util::Result<int> check_schema(Database& database) {
   if (*empty) return util::Error{database.path() + ": no run is recorded in it yet", ENOENT};
   // Tables they must be: a view of that name could be anything, and never end.
   const auto tables = database.query_text(
-      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('meta', 'run', 'job', 'attempt')");
+      "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('meta', 'run', 'job', 'attempt', "
+      "'counter')");
   if (!tables) return tables.error();
   const util::Error foreign{database.path() + ": not a record of runner's: move it away and start anew"};
-  if (*tables != "4") return foreign;
+  if (*tables != "4" && *tables != "5") return foreign;
   const auto stored = database.query_text("SELECT value FROM meta WHERE name = 'schema'");
   if (!stored || !stored->has_value()) return foreign;
   const auto number = util::parse_int(**stored);
-  if (number && *number >= 1 && *number <= kSchemaVersion) return static_cast<int>(*number);
+  if (number && *number >= 1 && *number <= kSchemaVersion) {
+    constexpr int kFirstWithCounters = 4;
+    if (*tables != (*number < kFirstWithCounters ? "4" : "5")) return foreign;
+    return static_cast<int>(*number);
+  }
   const std::string version = util::escape_for_display(**stored, 60);
   const auto writer = database.query_text("SELECT value FROM meta WHERE name = 'written_by'");
   const std::string by =

@@ -138,6 +138,11 @@ void StateDir::tidy(std::string_view run_id) const {
   const fs::path dir = run_dir(run_id);
   std::error_code failure;
   for (const fs::path& draft : {dir / "spec.yaml.new", fs::path(path_) / "latest.new"}) fs::remove(draft, failure);
+  // Of attempts whose end is not known, which do not count. Links are not followed.
+  if (const auto held = util::open_directory(dir.string())) {
+    fs::remove_all("/proc/self/fd/" + std::to_string(held->get()) + "/counters", failure);
+  }
+  failure.clear();
   for (fs::directory_iterator entry(dir / "slices", failure), end; !failure && entry != end; entry.increment(failure)) {
     std::error_code gone;
     const bool hidden = entry->path().filename().string().front() == '.';

@@ -146,6 +146,9 @@ class Reader {
   /// Every attempt in order of its end (joblog), those without one (running, lost) left out.
   virtual util::Result<void> ended_attempts(const std::string& run_id,
                                             const std::function<void(const core::AttemptRecord&)>& visit) = 0;
+  /// Every counter of the last succeeded attempt of every slice; one attempt's stand together.
+  virtual util::Result<void> counted(
+      const std::string& run_id, const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) = 0;
   /// All attempts of one slice, in order.
   virtual util::Result<std::vector<core::AttemptRecord>> attempts_of(const std::string& run_id, std::uint32_t job,
                                                                      std::uint64_t slice) = 0;

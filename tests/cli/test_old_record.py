@@ -52,7 +52,7 @@ class OldRecord(RunnerTest):
     def test_schema_1_is_brought_up_to_date_by_a_resume_and_finished(self):
         said = self.ok("jobs.yaml", "--resume").stderr
         self.assertIn("4 slices may have run before: 4-7", said)
-        self.assertEqual(self.meta("schema"), "3")
+        self.assertEqual(self.meta("schema"), "4")
         self.assertEqual(sorted(self.read("ran").split()), ["2.2", "4.2", "5.2", "6.2", "7.2"])
         self.assertEqual(self.rows("SELECT slice, number, outcome FROM attempt ORDER BY slice, number"),
                          [(0, 1, "succeeded"), (1, 1, "succeeded"), (2, 1, "failed"), (2, 2, "succeeded"),
@@ -84,6 +84,20 @@ class OldRecord(RunnerTest):
         self.assertEqual(self.digest(), before)
         self.assertFalse((self.dir / "ran").exists())
         self.assertEqual([p.name for p in (self.state_dir() / "runs").iterdir()], [self.run_id])
+
+    def test_schema_2_is_read_without_a_change_and_finished_by_a_resume(self):
+        self.database.unlink()
+        with sqlite3.connect(self.database) as db:
+            db.executescript((RECORDS / "schema_2.sql").read_text())
+        db.close()
+        before = self.digest()
+        status = self.status()
+        self.assertEqual((status["run"]["containment"], status["counters"]), ("guard, death signal, cookie", {}))
+        self.assertEqual(status["jobs"][0]["may_have_run"]["selection"], "4-7")
+        self.assertEqual(self.digest(), before)
+        self.assertIn("4 slices may have run before: 4-7", self.ok("jobs.yaml", "--resume").stderr)
+        self.assertEqual(self.meta("schema"), "4")
+        self.assertEqual(self.rows("SELECT * FROM counter_total"), [])
 
 
 if __name__ == "__main__":

@@ -78,6 +78,9 @@ void show(store::Reader& reader, const store::StoredRun& stored) {
     (void)reader.last_attempts(stored.info.id, [&](const core::AttemptRecord& record) {
       if (record.id.job < source.view.jobs.size()) source.view.jobs[record.id.job].add_record(record, live);
     });
+    (void)reader.counted(stored.info.id, [&](const core::AttemptId& id, const core::Counted& counted) {
+      if (id.job < source.view.jobs.size()) source.view.jobs[id.job].add_counted(counted);
+    });
     source.context.labels = [](std::uint32_t, const core::IntervalSet& indices, std::size_t max) {
       return spec().jobs[0].slices.format_selection(indices, max);
     };
