@@ -74,14 +74,14 @@ class Counters(RunnerTest):
     def test_no_writer_of_any_language_loses_an_addition(self):
         self.write("counting.py", COUNTING_PY)
         self.write("script", f"""
-            {self.counting} rows 200000 3 2 &
+            {self.counting} rows 2000000 3 2 &
             /usr/bin/python3 counting.py 20000 2 3 & python=$!
             for i in 1 2 3; do (for j in 1 2 3 4 5 6 7 8 9 10; do '{RUNNER}' count rows 7; done) & done
             wait $python && wait
             /usr/bin/python3 counting.py 1000 0 1\n""")
         self.spec(f"slices: 0-1\nn_procs: 2\nenv: {{PYTHONPATH: '{SHARE}/runner'}}\ncommand: [sh, script]\n")
         self.ok("jobs.yaml")
-        one = 200000 * 3 * 2 + 20000 * 2 * (2 + 3) + 1 + 3 * 10 * 7 + 1000 * 2 + 1
+        one = 2000000 * 3 * 2 + 20000 * 2 * (2 + 3) + 1 + 3 * 10 * 7 + 1000 * 2 + 1
         self.assertEqual(self.total(), 2 * one)
 
     def interrupt(self, process, rng):
