@@ -78,10 +78,13 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
       }
     }
     void operator()(const Hold& hold) const { self.hold(hold.held, now); }
-    void operator()(const Tick&) const { self.wake_.reset(); }
+    void operator()(const Tick&) const {
+      self.wake_.reset();
+      self.on_timeouts(now, actions);
+    }
   };
   std::visit(Visitor{*this, now, actions}, input);
-  on_deadlines(now, actions);
+  on_graces(now, actions);
   close_jobs(now, actions);
   launch_services(actions);
   launch_ready(actions);
@@ -179,11 +182,16 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   }
 }
 
-void Scheduler::on_deadlines(TimePoint now, Actions& actions) {
+/// Only at a Tick, which comes after all that can be heard: one of several ends that are heard late, together, must not
+/// make the others look late.
+void Scheduler::on_timeouts(TimePoint now, Actions& actions) {
   while (!timeouts_.empty() && timeouts_.begin()->first <= running_time(now)) {
     const AttemptId id = timeouts_.begin()->second;
     end(id, running_.at(id), Outcome::timed_out, false, now, actions);
   }
+}
+
+void Scheduler::on_graces(TimePoint now, Actions& actions) {
   while (!graces_.empty() && graces_.begin()->first <= now) {
     const AttemptId id = graces_.begin()->second;
     Running& attempt = running_.at(id);

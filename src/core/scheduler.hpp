@@ -120,7 +120,8 @@ class Scheduler {
   using Deadlines = std::set<std::pair<util::TimePoint, AttemptId>>;
   void on_started(const AttemptId& id, util::TimePoint now);
   void on_finished(const Finished& finished, util::TimePoint now, Actions& actions);
-  void on_deadlines(util::TimePoint now, Actions& actions);
+  void on_timeouts(util::TimePoint now, Actions& actions);
+  void on_graces(util::TimePoint now, Actions& actions);
   void stop(Stop how, util::TimePoint now, Actions& actions);
   void stop_job(std::uint32_t job, Stop how, util::TimePoint now, Actions& actions);
   void end(const AttemptId& id, Running& attempt, Outcome why, bool by_force, util::TimePoint now, Actions& actions);

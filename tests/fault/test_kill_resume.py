@@ -25,7 +25,7 @@ import time
 import unittest
 
 from faults import FaultTest, is_in_run_cgroup, processes_in, read_attempts, read_marks, run_cgroups, wait_for
-from support import RUNNER, children_of, is_alive
+from support import DEADLINE, RUNNER, children_of, is_alive
 
 KILLS = int(os.environ.get("RUNNER_KILLS", "40"))
 ENOUGH = float("inf") if "RUNNER_KILLS" in os.environ else 60.0  # seconds, on a slow machine
@@ -232,7 +232,7 @@ class Round:
                 self.remember(self.check())
                 resume = True
                 continue
-            process.wait(timeout=60)
+            process.wait(timeout=5 * DEADLINE)  # of hundreds of slices
             self.check_survivors()
             resume = self.settle(process, resume)
         self.finish()

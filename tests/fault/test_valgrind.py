@@ -4,7 +4,7 @@ import subprocess
 import unittest
 
 from faults import SANITIZED
-from support import RUNNER, RunnerTest
+from support import DEADLINE, RUNNER, RunnerTest
 
 SPEC = """slices: 0-19
 n_procs: 4
@@ -27,7 +27,7 @@ class Valgrind(RunnerTest):
         tool = ["valgrind", "-q", "--leak-check=full", "--error-exitcode=99", "--trace-children=no",
                 f"--log-file={self.dir}/valgrind.%p"]
         result = subprocess.run([*tool, RUNNER, *args], cwd=self.dir, env=self.environment(), stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=240)
+                                capture_output=True, text=True, timeout=10 * DEADLINE)
         logs = list(self.dir.glob("valgrind.*"))
         self.assertTrue(logs)
         # The others ("--123-- WARNING: unhandled syscall") tell of what an old valgrind does not know.
