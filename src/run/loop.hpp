@@ -125,6 +125,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
+  /// Of a slice whose last attempt ended so.
+  static core::State state_after(const core::Ending& ending);
   [[nodiscard]] bool is_main(std::uint32_t job) const;  ///< the one job of a simple spec
   [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;
 

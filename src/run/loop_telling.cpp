@@ -1,0 +1,99 @@
+// The part of the loop that tells: what has happened becomes an event once it is on disk, for the view, run.log and the
+// observers.
+#include <unistd.h>
+
+#include <utility>
+
+#include "log/logger.hpp"
+#include "run/loop.hpp"
+
+namespace runner::run {
+
+/// Where every life begins; nothing has moved yet.
+void Loop::tell_initial() {
+  core::Event event;
+  event.at = begun_at_;
+  event.kind = core::SystemKind::run;
+  event.name = setup_.spec->name;
+  event.pid = ::getpid();
+  when_committed(last_sequence_, event);
+  for (std::uint32_t j = 0; j < setup_.spec->jobs.size(); ++j) {
+    if (is_main(j)) continue;
+    event.kind = core::SystemKind::job;
+    event.id.job = j;
+    event.name = setup_.spec->jobs[j].name;
+    if (!setup_.view.jobs[j].is_over()) when_committed(last_sequence_, event);
+  }
+}
+
+void Loop::move_run(core::State state, const std::string& reason) {
+  run_life_.go(state);
+  core::Event event;
+  event.at = wall_now();
+  event.kind = core::SystemKind::run;
+  event.state = state;
+  event.name = setup_.spec->name;
+  event.pid = ::getpid();
+  event.reason = reason;
+  last_sequence_ = writer_->run_state(state, event.at, reason);
+  writer_->hurry();
+  when_committed(last_sequence_, std::move(event));
+}
+
+/// Never before the run began, whatever is done to the clock.
+util::WallTime Loop::wall_now() const {
+  return util::wall_now_after(begun_at_, util::steady_now() - begun_);
+}
+
+void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
+                        std::optional<util::Duration> retry_in, store::Sequence sequence) {
+  core::Event event;
+  event.at = ending.ended_at;
+  event.state = retry_in ? core::State::running : state_after(ending);
+  event.id = id;
+  event.name = slice_name(id, attempt.key);
+  event.key = attempt.key;
+  event.pid = attempt.pid;
+  event.slot = attempt.slot;
+  event.ending = ending;
+  event.retry_in = retry_in;
+  when_committed(sequence, std::move(event));
+}
+
+/// Without a record nothing is committed any more, and nothing more is told.
+void Loop::when_committed(store::Sequence sequence, std::optional<core::Event> event) {
+  if (result_.record_failed.empty()) pending_.push_back({sequence, std::move(event)});
+}
+
+void Loop::publish(const core::Event& event) {
+  if (event.kind == core::SystemKind::slice) {
+    setup_.view.jobs[event.id.job].apply(event);
+  } else if (event.kind == core::SystemKind::job) {
+    setup_.view.jobs[event.id.job].move(event.state, event.reason);
+  } else if (event.kind == core::SystemKind::run) {
+    setup_.view.info.state = event.state;
+    setup_.view.info.reason = event.reason;
+    if (event.state == core::State::completed || event.state == core::State::terminated) {
+      setup_.view.info.ended_at = event.at;
+    }
+  }
+  if (event.untold) return;
+  setup_.log->event(event);
+  for (auto* observer : setup_.observers) observer->on_event(event, setup_.view);
+}
+
+void Loop::notice(const std::string& message) {
+  setup_.log->warn(message);
+  for (auto* observer : setup_.observers) observer->on_notice(message);
+}
+
+bool Loop::is_main(std::uint32_t job) const {
+  return job == 0 && !setup_.spec->has_several_jobs();
+}
+
+std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {
+  const core::JobSpec& job = setup_.spec->jobs[id.job];
+  return job.kind != core::JobKind::slices ? job.name : job.name + "/" + key;
+}
+
+}  // namespace runner::run
