@@ -135,6 +135,37 @@ TEST_CASE("what succeeded before a resume releases its counterparts at once") {
   CHECK(running_of(sim, 1) == std::set<std::uint64_t>{0, 1, 2});
 }
 
+TEST_CASE("a slice whose counterpart is not to run this time does not wait for ever") {
+  Sim sim({job("a", 2), job("b", 4, {after_each(0)})}, {4, 0, 0});
+  sim.begin();
+  end(sim, 0, 0);
+  end(sim, 0, 1);
+  end(sim, 1, 0);
+  end(sim, 1, 1);
+  CHECK(sim.done == 1);
+  CHECK(life(sim, 0) == kWhole);
+  REQUIRE(sim.disabled.size() == 2);
+  CHECK(sim.disabled[0].slice == 2);
+  CHECK(last_reason(sim, 1) == "2 of 4 slices did not run");
+}
+
+TEST_CASE("what has been released runs, also when the rest of what its job needs is disabled") {
+  JobPlan first = job("a", 0, {after(2)});
+  first.todo.insert(2);
+  first.succeeded = IntervalSet::first_n(2);
+  JobPlan prepare = job("prepare", 1);
+  prepare.priority = 1;
+  Sim sim({first, job("b", 3, {after_each(0)}), prepare}, {2, 0, 0});
+  sim.start();
+  --sim.unacknowledged;
+  sim.feed(Claimed{1});  // only prepare's claim is durable, and b has one
+  end(sim, 2, 0, Outcome::failed);
+  while (!sim.running.empty()) sim.end(sim.running.begin()->first, Outcome::succeeded);
+  CHECK(sim.done == 1);
+  CHECK(life(sim, 0) == std::vector<State>{State::disabled});
+  CHECK(life(sim, 1) == std::vector<State>{State::ready, State::running, State::terminated});
+}
+
 TEST_CASE("a job that has nothing to do here is passed over in silence") {
   JobPlan before = job("a", 0);
   before.closed = true;
@@ -212,6 +243,28 @@ TEST_CASE("limits hold across jobs, and a slice that needs more of one is not ov
   CHECK(running_of(sim, 0).empty());
   end(sim, 1, 0);
   CHECK(running_of(sim, 0).size() == 2);
+}
+
+TEST_CASE("a job that has its share of the slots keeps nothing of a limit from others") {
+  JobPlan narrow = job("narrow", 3);
+  narrow.n_procs = 1;
+  narrow.uses = {{.limit = 0, .amount = 1}};
+  JobPlan other = job("other", 3);
+  other.uses = {{.limit = 0, .amount = 1}};
+  Sim sim({narrow, other}, {4, 0, 0}, {2});
+  sim.begin();
+  CHECK(running_of(sim, 0).size() == 1);
+  CHECK(running_of(sim, 1).size() == 1);
+}
+
+TEST_CASE("when it is given up nothing clears up any more") {
+  Sim sim({job("a", 1), job("t", 1, {{.job = 0, .after = Need::After::over}})}, {1, 0, 0});
+  sim.begin();
+  sim.feed(Control::give_up);
+  CHECK(sim.terminated.size() == 1);
+  end(sim, 0, 0, Outcome::killed);
+  CHECK(sim.done == 1);
+  CHECK(life(sim, 1) == std::vector<State>{State::disabled});
 }
 
 TEST_CASE("max_failed halts its own job only, and disables what needs it") {

@@ -72,6 +72,10 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
         case Control::terminate:
           self.stop(Stop::terminate, now, actions);
           break;
+        case Control::give_up:
+          self.stop(Stop::terminate, now, actions);
+          self.stop_teardowns(now, actions);
+          break;
         case Control::kill:
           self.stop(Stop::kill, now, actions);
           break;
@@ -226,6 +230,12 @@ void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   }
 }
 
+void Scheduler::stop_teardowns(TimePoint now, Actions& actions) {
+  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+    if (jobs_[j].plan().is_teardown) stop_job(j, Stop::terminate, now, actions);
+  }
+}
+
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (how <= job.stop) return;
@@ -286,7 +296,8 @@ JobQueue* Scheduler::next_to_launch() {
     const bool overtakes = std::ranges::any_of(uses, [&](const Use& use) { return waited_for[use.limit]; });
     if (job.plan().is_service || !has_services_up(job)) continue;
     if (job.durable > 0 && !overtakes && share_left(job) > 0) return fits(job.plan().need) ? &job : nullptr;
-    if (!job.is_waiting()) continue;
+    const bool has_its_share = job.plan().n_procs && job.running >= *job.plan().n_procs;
+    if (!job.is_waiting() || has_its_share) continue;
     for (const Use& use : uses) waited_for[use.limit] = true;
   }
   return nullptr;

@@ -36,8 +36,9 @@ struct Finished {
 enum class Control : std::uint8_t {
   drain,
   terminate,
+  give_up,
   kill
-};  ///< no new starts; + TERM all, KILL after grace; KILL now
+};  ///< no new starts; + TERM all, KILL after grace; + nothing clears up either; KILL now
 struct Hold {
   bool held = false;
 };               ///< attempts cannot get on (nobody takes their output), or can again: timeouts stand still meanwhile
@@ -123,6 +124,7 @@ class Scheduler {
   void on_timeouts(util::TimePoint now, Actions& actions);
   void on_graces(util::TimePoint now, Actions& actions);
   void stop(Stop how, util::TimePoint now, Actions& actions);
+  void stop_teardowns(util::TimePoint now, Actions& actions);
   void stop_job(std::uint32_t job, Stop how, util::TimePoint now, Actions& actions);
   void end(const AttemptId& id, Running& attempt, Outcome why, bool by_force, util::TimePoint now, Actions& actions);
   void retry_or_count(const Settle& settled, util::TimePoint now, Actions& actions);

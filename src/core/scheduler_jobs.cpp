@@ -83,18 +83,21 @@ void Scheduler::slice_failed(std::uint32_t j, std::uint64_t slice, const std::st
   }
 }
 
-/// A job is over: of those that need each of its slices, what still waits for one that did not run will wait in vain.
+/// A job is over: of those that need each of its slices, what still waits for one that did not run - or that is not to
+/// run this time - will wait in vain.
 void Scheduler::disable_what_waits_for(std::uint32_t j, Actions& actions) {
   const JobQueue& needed = jobs_[j];
-  if (!needed.keeps_successes || needed.missed() == 0) return;
+  if (!needed.keeps_successes) return;
   for (const std::uint32_t d : dependants_[j]) {
     JobQueue& dependant = jobs_[d];
     if (!dependant.needs_each_of(j) || dependant.is_over() || dependant.stop != Stop::none) continue;
-    if (needed.state() == State::disabled && dependant.state() == State::ready) {
+    if (needed.state() == State::disabled && dependant.state() == State::ready && !dependant.is_waiting()) {
       disable_job(d, "it needs " + needed.plan().name + ", which is disabled", actions);
       continue;
     }
-    for (const auto& interval : dependant.plan().todo.intervals()) {
+    IntervalSet in_doubt = dependant.plan().todo.without(needed.plan().succeeded);
+    if (needed.missed() == 0) in_doubt = in_doubt.without(needed.plan().todo);
+    for (const auto& interval : in_doubt.intervals()) {
       for (std::uint64_t slice = interval.first; slice <= interval.last; ++slice) {
         if (!needed.has_succeeded(slice)) slice_failed(j, slice, "did not run", actions);
       }
