@@ -28,6 +28,8 @@ void Scheduler::judge_service(Settle& settled) {
   } else if (ending.outcome == Outcome::succeeded) {
     ending.outcome = Outcome::failed;
     ending.detail = "it ended although it was needed";
+  } else if (ending.outcome == Outcome::timed_out) {
+    ending.detail = "it was not ready in time";
   }
 }
 

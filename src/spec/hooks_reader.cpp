@@ -62,6 +62,9 @@ class HooksReader {
                 std::optional<std::uint32_t> job) {
     JobContext context = context_;
     context.name = name + ":" + key;
+    if (std::ranges::find(spec_.jobs, context.name, &core::JobSpec::name) != spec_.jobs.end())
+      reader_.error(node, quoted(key) + ": the run and its job `" + name + "` have one name, and each has a `" + key +
+                              "`: give the run another `name`");
     core::JobSpec hook = read_attached_job(node, key, kKeys, {owner, slice_variables_}, context, reader_);
     hook.kind = core::JobKind::hook;
     hook.hook_of = job;

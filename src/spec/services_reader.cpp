@@ -119,9 +119,16 @@ class ServicesReader {
 
   void read_restart(const Node& node, core::JobSpec& job) {
     const Node* restart = node.find("restart");
-    if (restart == nullptr) return;
-    const auto word = reader_.word(*restart, "restart", {"never", "on-failure"});
-    if (!word || *word == "never") return;
+    const auto word = restart == nullptr ? std::optional<std::string>("never")
+                                         : reader_.word(*restart, "restart", {"never", "on-failure"});
+    if (!word) return;
+    if (*word == "never") {
+      for (const char* key : {"restarts", "restart_delay"}) {
+        if (const Node* unused = node.find(key))
+          reader_.error(*unused, quoted(key) + " says nothing without restart: on-failure");
+      }
+      return;
+    }
     job.retry.retries = 3;
     job.retry.delay = std::chrono::seconds(1);
     if (const Node* count = node.find("restarts")) {
@@ -130,6 +137,7 @@ class ServicesReader {
     }
     if (const Node* delay = node.find("restart_delay")) {
       if (const auto value = reader_.duration(*delay, "restart_delay", true)) job.retry.delay = *value;
+      job.retry.delay_max = std::max(job.retry.delay_max, job.retry.delay);
     }
   }
 

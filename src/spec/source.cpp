@@ -105,7 +105,7 @@ std::vector<Problem> Problems::sorted() const {
   };
   std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   // What several jobs take from the top of the spec is read for each of them.
-  std::set<std::tuple<std::string_view, int, int, std::string_view>> seen;
+  std::set<std::tuple<std::string, int, int, std::string>> seen;
   std::erase_if(sorted, [&](const Problem& p) { return !seen.emplace(p.file, p.line, p.column, p.message).second; });
   if (more_ > 0) sorted.push_back({source_.file(), 0, 0, "and " + util::format_count(more_) + " more mistakes"});
   return sorted;
