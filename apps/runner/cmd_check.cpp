@@ -1,5 +1,6 @@
 // runner check: validates the spec and shows the plan, on stdout.
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "commands.hpp"
@@ -35,7 +36,7 @@ std::string retries_text(const core::RetryPolicy& retry) {
 }
 
 std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
-  std::string text = line("slices", slices_text(job.slices));
+  std::string text = job.kind == core::JobKind::slices ? line("slices", slices_text(job.slices)) : "";
   text += line("command", util::escape_for_display(job.command.text(), 2000));
   if (job.slices.size() > 0) {
     auto first = core::expand_attempt(spec, job, {.slice = 0, .attempt = 1, .slot = 0, .run_id = "RUN"});
@@ -44,7 +45,12 @@ std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
   }
   text += line("workdir", display_path(job.workdir));
   if (job.timeout)
-    text += line("timeout", util::format_duration(*job.timeout) + ", grace " + util::format_duration(job.grace));
+    text +=
+        line(job.service ? "ready" : "timeout", (job.service ? "within " : "") + util::format_duration(*job.timeout) +
+                                                    ", grace " + util::format_duration(job.grace));
+  if (job.timeout_percent)
+    text += line("timeout", util::format_count(static_cast<std::uint64_t>(std::llround(*job.timeout_percent))) +
+                                "% of the median, grace " + util::format_duration(job.grace));
   if (job.retry.retries > 0) text += line("retries", retries_text(job.retry));
   if (job.max_failed) {
     text += line("max_failed", util::format_count(job.max_failed->tolerated(job.slices.size())) + " of " +
@@ -58,6 +64,7 @@ std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
 std::string place_text(const core::Spec& spec, const core::JobSpec& job) {
   std::string text = "  " + slices_text(job.slices);
   for (const core::Need& need : job.needs) {
+    if (spec.jobs[need.job].kind != core::JobKind::slices) continue;
     const std::string& name = spec.jobs[need.job].name;
     text += need.after == core::Need::After::each ? ", each after the same slice of " + name : ", after " + name;
   }
@@ -70,14 +77,21 @@ std::string place_text(const core::Spec& spec, const core::JobSpec& job) {
   return text;
 }
 
-/// The jobs as a tree: each hangs on the last one in the file that it needs.
+/// The jobs as a tree: each hangs on the last one in the file that it needs. Hooks and services, which have their
+/// places around the jobs, are not in it.
 class PlanTree {
  public:
   explicit PlanTree(const core::Spec& spec) : spec_(spec), below_(spec.jobs.size()) {
     for (std::uint32_t j = 0; j < spec.jobs.size(); ++j) {
-      const auto& needs = spec.jobs[j].needs;
-      const auto last = std::ranges::max_element(needs, {}, &core::Need::job);
-      (last == needs.end() ? roots_ : below_[last->job]).push_back(j);
+      if (spec.jobs[j].kind != core::JobKind::slices) continue;
+      std::vector<std::uint32_t>* above = &roots_;
+      std::uint32_t last = 0;
+      for (const core::Need& need : spec.jobs[j].needs) {
+        if (spec.jobs[need.job].kind != core::JobKind::slices || need.job < last) continue;
+        last = need.job;
+        above = &below_[last];
+      }
+      above->push_back(j);
     }
   }
   [[nodiscard]] std::string text() const { return branch(roots_, "  "); }
@@ -108,7 +122,10 @@ int check(const CheckCommand& command) {
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
   std::string text = util::escape_for_display(spec->path, 20'000) + ": valid\n";
   if (spec->has_several_jobs()) text += spec->name + "\n" + PlanTree(*spec).text();
-  for (const auto& job : spec->jobs) text += job.name + "\n" + job_text(*spec, job);
+  for (const auto& job : spec->jobs) {
+    if (job.kind != core::JobKind::slices) text += std::string(core::name(job.kind)) + " ";
+    text += job.name + "\n" + job_text(*spec, job);
+  }
   text +=
       line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);
   text += line("machine", std::to_string(machine.cpus) + " CPUs for this process (" + machine.cpus_reason + "), " +
