@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cassert>
 #include <csignal>
+#include <map>
 
 #include "commands.hpp"
 #include "common.hpp"
@@ -33,13 +34,28 @@ std::uint64_t succeeded(const core::RunView& view) {
   return count;
 }
 
-/// `wanted`: how many slices have succeeded if every one that was asked for did.
-int exit_code(const run::LoopResult& result, std::uint64_t wanted) {
+/// What a run is to do.
+struct Wanted {
+  std::uint64_t slices = 0;        ///< so many have succeeded in the end
+  std::vector<std::size_t> hooks;  ///< that are to run
+};
+
+Wanted wanted_of(const run::Session& session) {
+  Wanted wanted{.slices = succeeded(session.view) + session.slices_to_run(), .hooks = {}};
+  for (std::size_t j = 0; j < session.plans.size(); ++j) {
+    const bool is_hook = session.view.jobs[j].kind() == core::JobKind::hook;
+    if (is_hook && !session.plans[j].todo.empty()) wanted.hooks.push_back(j);
+  }
+  return wanted;
+}
+
+int exit_code(const run::LoopResult& result, const Wanted& wanted) {
   if (!result.record_failed.empty()) return kRecordFailed;
-  const bool hooks_failed = std::ranges::any_of(result.view.jobs, [](const core::JobView& job) {
-    return job.kind() != core::JobKind::slices && job.failed() > 0;
+  const bool hooks_failed = std::ranges::any_of(wanted.hooks, [&](std::size_t j) {
+    const core::JobView& hook = result.view.jobs[j];
+    return hook.failed() > 0 || (result.signal != 0 && hook.state() == core::State::disabled);
   });
-  if (succeeded(result.view) == wanted && !hooks_failed) return kSucceeded;
+  if (succeeded(result.view) == wanted.slices && !hooks_failed) return kSucceeded;
   if (result.signal != 0) return kSignalBase + result.signal;
   return result.halted.empty() ? kSlicesFailed : kStopped;
 }
@@ -131,11 +147,15 @@ class Face {
 };
 
 std::string lost_message(const run::Session& session, const report::Labels& labels) {
-  core::IntervalSet lost;
-  for (const auto& id : session.lost) lost.insert(id.slice);
-  // Labels belong to the list as it is now; after --accept-changes the stored indices are of the one before.
-  const std::string list = session.remaps.empty() && labels ? labels(0, lost, 12) : lost.to_string(12);
-  return (lost.count() == 1 ? std::string("1 slice") : util::format_count(lost.count()) + " slices") +
+  std::map<std::uint32_t, core::IntervalSet> lost;
+  for (const auto& id : session.lost) lost[id.job].insert(id.slice);
+  std::string list;
+  for (const auto& [job, slices] : lost) {
+    // Labels belong to the list as it is now; after --accept-changes the stored indices are of the one before.
+    const bool has_labels = session.remaps.empty() && labels;
+    list += (list.empty() ? "" : "; ") + (has_labels ? labels(job, slices, 12) : slices.to_string(12));
+  }
+  return (session.lost.size() == 1 ? std::string("1 slice") : util::format_count(session.lost.size()) + " slices") +
          " may have run before (no end is recorded): " + list;
 }
 
@@ -166,7 +186,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   boost::asio::io_context io(1);
   Face face(io, command, spec, session, start.capacity.resources.slots, start.guard);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
-  const std::uint64_t wanted = succeeded(session.view) + session.slices_to_run();
+  const Wanted wanted = wanted_of(session);
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
                       .capacity = start.capacity.resources,

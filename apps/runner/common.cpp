@@ -316,6 +316,8 @@ report::Labels labels_of(const core::Spec* spec) {
   if (spec == nullptr) return {};
   return [spec](std::uint32_t job, const core::IntervalSet& indices, std::size_t max_intervals) {
     const core::JobSpec& of = spec->jobs.at(job);
+    if (indices.empty()) return std::string();
+    if (of.kind != core::JobKind::slices) return of.name;
     return (spec->has_several_jobs() ? of.name + "/" : "") + of.slices.format_selection(indices, max_intervals);
   };
 }

@@ -14,8 +14,8 @@ util::Error not_of_a_job(const Spec& spec, const std::string& text) {
   }
   const std::string name = text.substr(0, text.find('/'));
   const auto nearest = util::closest(name, names);
-  return util::Error{"`" + util::escape_for_display(text, 60) + "` does not say of which job: write " +
-                     nearest.value_or(names.front()) + "/LIST"};
+  return util::Error{"`" + util::escape_for_display(text, 60) + "` names no job: write " +
+                     nearest.value_or(names.front()) + "/LIST, or a job's name for all of it"};
 }
 
 }  // namespace

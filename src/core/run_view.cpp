@@ -160,6 +160,15 @@ bool JobView::is_new(const AttemptId& id) const {
   return true;
 }
 
+bool RunView::is_complete() const {
+  const auto has_attempts = [](const JobView& job) { return job.succeeded() + job.failed() > 0; };
+  const bool anything_began = std::ranges::any_of(jobs, has_attempts);
+  return std::ranges::all_of(jobs, [&](const JobView& job) {
+    const bool had_nothing_to_do = job.kind() == JobKind::hook && !anything_began;  // a teardown, without slices
+    return job.kind() == JobKind::service || job.succeeded() == job.total() || had_nothing_to_do;
+  });
+}
+
 bool RunView::has_several_jobs() const {
   return std::ranges::count(jobs, JobKind::slices, &JobView::kind) > 1;
 }

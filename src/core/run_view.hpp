@@ -135,6 +135,8 @@ struct RunView {
   std::vector<JobView> jobs;
   [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
   [[nodiscard]] CounterTotals counters() const;
+  /// Every slice and hook has succeeded; what became of services does not matter then.
+  [[nodiscard]] bool is_complete() const;
 };
 
 }  // namespace runner::core

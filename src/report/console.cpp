@@ -58,7 +58,12 @@ void Console::on_begin(const core::RunView& view) {
   for (std::uint32_t j = 0; j < view.jobs.size(); ++j) {
     const auto lost = view.jobs[j].lost_slices();
     if (lost.empty()) continue;
-    text += shown(view.jobs[j].name()) + ": " + count_of(lost.count(), "slice", "slices") +
+    text += shown(view.jobs[j].name());
+    if (view.jobs[j].kind() != core::JobKind::slices) {
+      text += " may have run before\n";
+      continue;
+    }
+    text += ": " + count_of(lost.count(), "slice", "slices") +
             " may have run before: " + short_selection(context_, j, lost) + "\n";
   }
   print(text);

@@ -2,7 +2,6 @@
 
 #include <fmt/chrono.h>
 
-#include <algorithm>
 #include <ctime>
 
 #include "report/json_writer.hpp"
@@ -183,8 +182,7 @@ util::Result<void> write_status_json(const StatusSource& source, const Write& wr
   for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j)
     write_job(json, source.view.jobs[j], j, source.context, source.now);
   json.end_array();
-  const bool left =
-      std::ranges::any_of(source.view.jobs, [](const auto& job) { return job.succeeded() < job.total(); });
+  const bool left = !source.view.is_complete();
   text_or_null(json, "resume",
                left && !source.view.info.live ? resume_command(source.context, source.view.info) : std::string());
   json.end_object();

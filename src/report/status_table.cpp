@@ -141,8 +141,7 @@ util::Result<void> write_status_table(const StatusSource& source, const Write& w
     out += "counted " + counted + "\n";
   }
   for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) out += job_text(source, j, style);
-  const bool left =
-      std::ranges::any_of(source.view.jobs, [](const auto& job) { return job.succeeded() < job.total(); });
+  const bool left = !source.view.is_complete();
   if (left && !source.view.info.live) {
     out += "\nto run what is left: " + resume_command(source.context, source.view.info) + "\n";
   }

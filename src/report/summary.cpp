@@ -11,10 +11,6 @@ namespace runner::report {
 
 namespace {
 
-bool all_succeeded(const core::RunView& view) {
-  return std::ranges::all_of(view.jobs, [](const core::JobView& job) { return job.succeeded() == job.total(); });
-}
-
 std::string job_line(const core::JobView& job, const Style& style) {
   const std::string name = util::escape_for_display(job.name());
   const std::string slices = count_of(job.total(), "slice", "slices");
@@ -75,13 +71,13 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
   if (const std::string counted = counters_text(view.counters()); !counted.empty()) {
     out += util::escape_for_display(view.info.name) + ": counted " + counted + "\n";
   }
-  if (all_succeeded(view)) return out;
+  if (view.is_complete()) return out;
   if (!context.run_dir.empty()) out += "logs: " + util::shell_quote_for_display(context.run_dir + "/slices") + "\n";
   return out + "to run what is left: " + resume_command(context, view.info) + "\n";
 }
 
 std::string quiet_summary_text(const core::RunView& view, const ReportContext& context) {
-  if (all_succeeded(view)) return {};
+  if (view.is_complete()) return {};
   std::uint64_t total = 0;
   std::uint64_t succeeded = 0;
   for (const auto& job : view.jobs) {

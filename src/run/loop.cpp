@@ -355,7 +355,7 @@ void Loop::record_failed(const std::string& message) {
   if (!result_.record_failed.empty()) return;
   result_.record_failed = message;
   pending_.clear();
-  feed(core::Control::terminate);
+  feed(core::Control::give_up);
   finish_if_over();
 }
 
@@ -409,9 +409,7 @@ void Loop::finish_if_over() {
   const core::State state = run_life_.state();
   if (result_.record_failed.empty() && state == core::State::running) {
     if (const std::string told = setup_.end_leftovers ? setup_.end_leftovers() : ""; !told.empty()) notice(told);
-    const bool all =
-        std::ranges::all_of(setup_.view.jobs, [](const core::JobView& job) { return job.succeeded() == job.total(); });
-    move_run(all ? core::State::completed : core::State::terminated, result_.halted);
+    move_run(setup_.view.is_complete() ? core::State::completed : core::State::terminated, result_.halted);
     return;  // over when that is on disk
   }
   over_ = true;

@@ -17,8 +17,9 @@ struct Past {
 /// The hooks of one job, or of the run.
 struct Owner {
   std::optional<std::uint32_t> prepare, shutdown, teardown;
-  bool has_work = false;   ///< slices of it are to run now
-  bool has_begun = false;  ///< slices of it ran before
+  bool has_work = false;    ///< slices of it are to run now
+  bool has_begun = false;   ///< slices of it ran before
+  bool is_partial = false;  ///< slices of it are left for another time
 };
 
 util::Result<Past> past_of(store::Reader& reader, const std::string& run_id, std::uint32_t job) {
@@ -33,12 +34,13 @@ util::Result<Past> past_of(store::Reader& reader, const std::string& run_id, std
   return past;
 }
 
-std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec,
-                                                        const std::vector<core::JobPlan>& plans) {
+std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec, const std::vector<core::JobPlan>& plans,
+                                                        const std::vector<bool>& is_partial) {
   std::map<std::optional<std::uint32_t>, Owner> owners;
   for (std::uint32_t j = 0; j < spec.jobs.size(); ++j) {
     const core::JobSpec& job = spec.jobs[j];
     if (job.kind == core::JobKind::hook) {
+      if (plans[j].closed) continue;
       Owner& owner = owners[job.hook_of];
       auto& place = job.is_teardown ? owner.teardown : job.name.ends_with(":prepare") ? owner.prepare : owner.shutdown;
       place = j;
@@ -48,6 +50,7 @@ std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec,
     for (const auto& of : {std::optional<std::uint32_t>(j), std::optional<std::uint32_t>()}) {
       owners[of].has_work = owners[of].has_work || !plans[j].todo.empty();
       owners[of].has_begun = owners[of].has_begun || plans[j].has_begun;
+      owners[of].is_partial = owners[of].is_partial || is_partial[j];
     }
   }
   return owners;
@@ -80,9 +83,9 @@ void plan_one(core::JobPlan& plan, const Past& past, bool is_due) {
 }  // namespace
 
 util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
-                              std::vector<core::JobPlan>& plans,
+                              std::vector<core::JobPlan>& plans, const std::vector<bool>& is_partial,
                               const std::function<void(const std::string&)>& notice) {
-  for (const auto& [of, owner] : owners_of(spec, plans)) {
+  for (const auto& [of, owner] : owners_of(spec, plans, is_partial)) {
     Past prepare, shutdown, teardown;
     for (const auto& [job, past] : {std::pair{owner.prepare, &prepare}, std::pair{owner.shutdown, &shutdown},
                                     std::pair{owner.teardown, &teardown}}) {
@@ -95,11 +98,13 @@ util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id,
     const bool begun = owner.has_begun || prepare.attempts > 0;
     if (owner.prepare) plan_one(plans[*owner.prepare], prepare, owner.has_work && (!prepare.succeeded || torn_down));
     if (owner.shutdown) {
-      plan_one(plans[*owner.shutdown], shutdown, owner.has_work || (begun && !shutdown.succeeded));
+      const bool is_due = owner.has_work || (begun && !shutdown.succeeded);
+      plan_one(plans[*owner.shutdown], shutdown, is_due && !owner.is_partial);
     }
     if (!owner.teardown) continue;
     plan_one(plans[*owner.teardown], teardown, owner.has_work || (begun && !torn_down));
-    if (begun && !torn_down) notice(plans[*owner.teardown].name + " had not run: it runs when what is left is done");
+    if (begun && !torn_down)
+      notice(plans[*owner.teardown].name + " had not run to its end: it runs when what is left is done");
     if (owner.prepare && owner.has_work && prepare.succeeded && torn_down)
       notice(plans[*owner.prepare].name + " runs again, because " + plans[*owner.teardown].name + " has run since");
   }

@@ -14,9 +14,11 @@
 
 namespace runner::run {
 
-/// Completes `plans`, which know already what is to be done of the jobs of slices. `notice` tells what is done
-/// otherwise than in a new run.
+/// Completes `plans`, which know already what is to be done of the jobs of slices; hooks that are closed are left out.
+/// `is_partial`, by job: slices of it are left for another time, and what it made is not to be used yet. `notice` tells
+/// what is done otherwise than in a new run.
 util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
-                              std::vector<core::JobPlan>& plans, const std::function<void(const std::string&)>& notice);
+                              std::vector<core::JobPlan>& plans, const std::vector<bool>& is_partial,
+                              const std::function<void(const std::string&)>& notice);
 
 }  // namespace runner::run

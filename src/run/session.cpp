@@ -247,12 +247,14 @@ std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& requ
 Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id, const core::JobSpec& job,
                        const core::IntervalSet& selection, const core::IntervalSet& foreign) {
   constexpr std::size_t kShown = 12;
-  const std::string foreign_text = job.slices.format_selection(foreign, kShown);
-  const std::string typed = job.slices.format_selection(foreign);
+  const std::string of_job = request.spec->has_several_jobs() ? job.name + "/" : "";
+  const std::string foreign_text = of_job + job.slices.format_selection(foreign, kShown);
+  const std::string typed = of_job + job.slices.format_selection(foreign);
+  const std::string begun =
+      selection.empty() ? "out " + job.name : " --slices " + of_job + job.slices.format_selection(selection, kShown);
   return refuse("--slices: " + foreign_text + (foreign.count() == 1 ? " is" : " are") + " not of run " + run_id +
-                ", which was begun with --slices " + job.slices.format_selection(selection, kShown) +
-                "; in a run of their own: runner " + request.spec_args + " --slices " +
-                util::shell_quote_for_display(typed));
+                ", which was begun with" + begun + "; in a run of their own: runner " + request.spec_args +
+                " --slices " + util::shell_quote_for_display(typed));
 }
 
 std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const store::StoredRun& stored,
@@ -302,6 +304,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
 
   auto wanted = core::select_slices(spec, request.slices);
   if (!wanted) return refuse("--slices: " + wanted.error().message);
+  std::vector<bool> is_partial;
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
     History& history = histories[j];
     core::JobPlan& plan = session.plans[j];
@@ -314,12 +317,14 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
       }
       todo = todo.intersect(chosen);
     }
+    plan.closed = !(*wanted)[j];
+    is_partial.push_back(!selections[j].without(plan.succeeded).without(todo).empty());
     plan.todo = std::move(todo);
     session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());
     if (history.match_by_key()) session.remaps.push_back({.job = j, .moves = std::move(history.moves)});
   }
   const bool completed = session.completed;
-  auto planned = plan_hooks(spec, stored.info.id, reader, session.plans, [&](const std::string& text) {
+  auto planned = plan_hooks(spec, stored.info.id, reader, session.plans, is_partial, [&](const std::string& text) {
     if (!completed) request.notice(text);
   });
   if (!planned) return refuse(planned.error().message, Refusal::Why::record);

@@ -82,6 +82,33 @@ class Hooks(RunnerTest):
             self.assertEqual(self.take_marks(), ["prepare", "0", "teardown"])
             (self.dir / "go").unlink(missing_ok=True)
 
+    def test_a_shutdown_that_ctrl_c_kept_from_running_is_no_success(self):
+        (self.dir / "go").unlink()
+        self.spec("shutdown: echo shutdown >> marks\nslices: 0-0\n"
+                  "command: 'echo 0 >> marks; while ! test -e go; do sleep 0.02; done'\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: "0" in self.marks(), "the slice runs")
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: "SIGINT" in self.run_log(), "it is noticed")
+        self.write("go", "")
+        self.assertEqual(process.wait(timeout=30), 128 + signal.SIGINT)
+        self.assertEqual(self.take_marks(), ["0"])
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["shutdown"])
+
+    def test_without_a_record_nothing_clears_up_and_the_run_ends(self):
+        self.spec("grace: 1s\nslices: 0-0\nteardown: echo teardown >> marks\n"
+                  "services: {s: exec sleep 60}\ncommand: mv .runner gone; exec sleep 60\n")
+        said = self.ok("jobs.yaml", code=4).stderr
+        self.assertIn("the record could not be kept", said)
+        self.assertEqual(self.marks(), [])
+
+    def test_a_teardown_without_anything_to_clear_up_keeps_no_run_from_completing(self):
+        self.spec("allow_empty: true\nslices: {list: []}\nteardown: echo teardown >> marks\ncommand: 'true'\n")
+        self.assertNotIn("to run what is left", self.ok("jobs.yaml").stderr)
+        self.assertEqual(self.rows("SELECT state FROM run"), [("completed",)])
+        self.assertEqual(self.marks(), [])
+
     def test_after_a_crash_prepare_is_not_repeated_and_teardown_is_made_up_for(self):
         (self.dir / "go").unlink()
         process = self.start("jobs.yaml")
@@ -91,7 +118,7 @@ class Hooks(RunnerTest):
         self.take_marks()
         result = self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["0", "1", "shutdown", "teardown"])
-        self.assertIn("jobs:teardown had not run: it runs when what is left is done", result.stderr)
+        self.assertIn("jobs:teardown had not run to its end: it runs when what is left is done", result.stderr)
 
     def test_a_crash_in_the_teardown_leaves_only_that_to_do(self):
         self.spec(HOOKS.replace("echo teardown >> marks;", "echo teardown >> marks; test -e go2 || sleep 60;"))

@@ -83,10 +83,31 @@ class Jobs(RunnerTest):
         self.assertEqual(sorted(self.marks()), ["all merge", "some work/3", "some work/7", "some work/8"])
         self.ok("jobs.yaml", "--resume")  # nothing left: the other jobs are no part of this run
         self.assertEqual(len(self.marks()), 4)
-        for wrong, said in (("3", "`3` does not say of which job: write "), ("werk/3", "write work/LIST"),
+        for wrong, said in (("3", "`3` names no job: write "), ("werk/3", "write work/LIST"),
                             ("work/10", "10")):
             result = self.ok("jobs.yaml", "--slices", wrong, code=2)
             self.assertIn(said, result.stderr)
+
+    def test_a_slice_that_needs_one_that_is_left_out_is_disabled(self):
+        self.spec("jobs:\n  a: {slices: 0-3, command: 'true'}\n  b: {slices: 0-3, needs_each: a, command: 'echo {slice} >> marks'}\n")
+        result = self.ok("jobs.yaml", "--slices", "a/0-1", "--slices", "b", code=1)
+        self.assertEqual(sorted(self.marks()), ["0", "1"])
+        self.assertIn("b: 4 slices: 2 succeeded, 2 not run\n", result.stderr)
+        self.assertIn("[b/2] pid", self.run_log())
+        foreign = self.ok("jobs.yaml", "--resume", "--slices", "a/2", code=2).stderr
+        self.assertIn("--slices: a/2 is not of run ", foreign)
+        self.assertIn(" with --slices a/0-1; in a run of their own: runner jobs.yaml --slices a/2\n", foreign)
+
+    def test_what_is_left_for_another_time_is_not_shut_down(self):
+        self.spec("shutdown: echo all >> marks\njobs:\n"
+                  "  a: {command: test -e go, shutdown: echo a >> marks}\n"
+                  "  b: {command: test -e go, shutdown: echo b >> marks}\n")
+        self.ok("jobs.yaml", code=1)
+        self.write("go", "")
+        self.ok("jobs.yaml", "--resume", "--slices", "b")
+        self.assertEqual(self.marks(), ["b"])
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["b", "a", "all"])
 
     def test_failed_slices_are_printed_as_slices_takes_them(self):
         self.write("broken-4", "")
@@ -109,6 +130,11 @@ class Jobs(RunnerTest):
                       "      `-- work  10 slices: 0 ... 9, after prepare\n"
                       "          `-- check  10 slices: 0 ... 9, each after the same slice of work\n"
                       "              `-- merge  1 slice: 0, after work, after check\n", drawn)
+        self.spec("services: {db: exec sleep 60}\nprepare: 'true'\n" + PIPELINE)
+        with_more = self.ok("check", "jobs.yaml").stdout
+        self.assertIn(drawn[drawn.index("jobs\n"):drawn.index("prepare\n")], with_more)
+        self.assertIn("service db\n  command:    exec sleep 60\n", with_more)
+        self.assertIn("hook jobs:prepare\n  command:    true\n", with_more)
 
     def test_max_failed_halts_its_own_job(self):
         self.spec("n_procs: 1\njobs:\n"

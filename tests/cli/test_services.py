@@ -59,7 +59,7 @@ class Services(RunnerTest):
                   "slices: 0-1\ncommand: echo slice >> marks\n")
         result = self.ok("jobs.yaml", code=3)
         self.assertEqual(self.marks(), [])
-        self.assertIn("service s: timed out", result.stderr)
+        self.assertRegex(result.stderr, "service s: timed out after .*: it was not ready in time")
         self.assertIn("jobs: disabled: service s: ", result.stderr)
 
     def test_a_service_is_started_again_so_many_times(self):
@@ -70,6 +70,18 @@ class Services(RunnerTest):
         self.assertEqual(self.marks(), ["begin"] * 3)
         self.assertIn("service s: exit code 3; what needs it is ended", result.stderr)
         self.assertEqual(self.rows("SELECT outcome FROM attempt WHERE job = 0"), [("cancelled",)])
+
+    def test_one_that_nothing_needs_any_more_is_not_started_again_and_spoils_nothing(self):
+        self.spec("services:\n  s: {command: 'while ! test -e go; do sleep 0.02; done; exit 3', restart: on-failure, restart_delay: 10m}\n"
+                  "slices: 0-0\ncommand: 'touch go; while ! test -e end; do sleep 0.02; done'\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: "exit code 3, again in " in (self.run_log() if (self.state_dir() / "latest" / "run.log").exists() else ""),
+                 "the service has died")
+        self.assertRegex(self.run_log(), r"again in ([789]|1[0-2])m")  # not cut to 5 minutes
+        self.write("end", "")
+        self.assertEqual(process.wait(timeout=30), 0)
+        self.assertEqual(self.rows("SELECT state FROM run"), [("completed",)])
+        self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume").stderr)
 
     def test_one_that_ends_by_itself_halts_what_needs_it(self):
         self.spec("services:\n  s: {command: sleep 0.2}\nslices: 0-3\nn_procs: 1\ncommand: sleep 60\ngrace: 1s\n")
