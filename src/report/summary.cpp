@@ -42,7 +42,7 @@ std::string jobs_line(const core::RunView& view, const Style& style) {
 
 std::uint64_t retries(const core::RunView& view) {
   std::uint64_t n = 0;
-  for (const auto& job : view.jobs) n += job.retries();
+  for (const auto& job : view.jobs) n += job.kind() == core::JobKind::slices ? job.retries() : 0;
   return n;
 }
 

@@ -57,6 +57,7 @@ class Hooks(RunnerTest):
         result = self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["prepare", "0", "shutdown", "teardown"])
         self.assertIn("jobs:prepare runs again, because jobs:teardown has run since", result.stderr)
+        self.assertIn(" (1 retry)\n", result.stderr)  # of a slice: hooks are not counted
 
     def test_a_teardown_that_fails_is_told_and_runs_again(self):
         self.write("no-teardown", "")
