@@ -15,6 +15,7 @@
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
 #include "log/logger.hpp"
+#include "proc/cgroup.hpp"
 #include "proc/guard.hpp"
 #include "proc/inherited.hpp"
 #include "report/console.hpp"
@@ -270,6 +271,7 @@ int run(const RunCommand& command) {
               .guard = guard,
               .cgroup = {},
               .survivors = {}};
+  proc::remove_empty_run_cgroups();  // of runs that were killed behind their end, too
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
   if (command.resume && !session.has_work()) {

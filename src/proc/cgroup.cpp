@@ -147,15 +147,20 @@ std::string own_cgroup() {
 std::string enter_run_cgroup(const std::string& run_id) {
   const std::string parent = own_cgroup();
   if (parent.empty()) return {};
-  for (const auto& name : known_directories_in(parent)) {
-    const auto owner = parse_cgroup_name(name);
-    if (owner && is_abandoned(*owner)) ::rmdir((parent + "/" + name).c_str());  // as long as anything is in it: EBUSY
-  }
   const std::string path = parent + "/" + cgroup_name({run_id, pid_namespace(), ::getpid(), start_of(::getpid())});
   if (::mkdir(path.c_str(), 0755) != 0) return {};
   if (write_file(path + "/cgroup.procs", "0")) return path;
   ::rmdir(path.c_str());
   return {};
+}
+
+void remove_empty_run_cgroups() {
+  const std::string parent = own_cgroup();
+  if (parent.empty()) return;
+  for (const auto& name : known_directories_in(parent)) {
+    const auto owner = parse_cgroup_name(name);
+    if (owner && is_abandoned(*owner)) ::rmdir((parent + "/" + name).c_str());  // as long as anything is in it: EBUSY
+  }
 }
 
 std::string run_cgroup_of(const std::string& parent, pid_t pid, std::uint64_t start) {

@@ -35,8 +35,11 @@ struct CgroupOwner {
 [[nodiscard]] std::string own_cgroup();
 
 /// Makes a cgroup for this process, the engine of that run, below its own, and moves it there. "" where that is not
-/// possible or not permitted; nothing has changed then. Takes away what dead engines left there, if it is empty.
+/// possible or not permitted; nothing has changed then.
 [[nodiscard]] std::string enter_run_cgroup(const std::string& run_id);
+
+/// Takes away the empty cgroups that dead engines left below this process's own.
+void remove_empty_run_cgroups();
 
 /// The one that the engine with this pid and start has made below `parent`; "" if it has not.
 [[nodiscard]] std::string run_cgroup_of(const std::string& parent, pid_t pid, std::uint64_t start);
