@@ -1,6 +1,7 @@
 #include "core/job_selection.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "util/text.hpp"
 
@@ -40,7 +41,12 @@ util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std
       }
       list = text.substr(slash + 1);
     }
-    auto chosen = spec.jobs[j].slices.select(list);
+    const SliceList& slices = spec.jobs[j].slices;
+    auto chosen = slices.select(list);
+    const std::string of_job = spec.jobs[j].name + "/";  // of one job alone it may stand there, too: the log has it so
+    if (!chosen && !spec.has_several_jobs() && list.starts_with(of_job)) {
+      if (auto named = slices.select(list.substr(of_job.size()))) chosen = std::move(named);
+    }
     if (!chosen) return chosen.error();
     IntervalSet& all = selection[j] ? *selection[j] : selection[j].emplace();
     for (const auto& interval : chosen->intervals()) all.insert_range(interval.first, interval.last);

@@ -109,6 +109,12 @@ class Jobs(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["b", "a", "all"])
 
+    def test_one_job_may_be_named_too(self):
+        self.spec("jobs: {only: {slices: 0-3, command: 'echo {slice} >> marks'}}\n")
+        self.ok("jobs.yaml", "--slices", "only/2", "--slices", "1")
+        self.assertEqual(sorted(self.marks()), ["1", "2"])
+        self.assertIn("no slice only/7", self.ok("jobs.yaml", "--slices", "only/7", code=2).stderr)
+
     def test_failed_slices_are_printed_as_slices_takes_them(self):
         self.write("broken-4", "")
         self.write("broken-7", "")
