@@ -40,6 +40,7 @@ class FragileWriter final : public store::Writer {
   store::Sequence ended(const core::AttemptId&, core::Ending) override { return push(); }
   store::Sequence run_state(core::State, util::WallTime, std::string) override { return push(); }
   store::Sequence job_state(std::uint32_t, core::State, util::WallTime, std::string) override { return push(); }
+  store::Sequence steered(store::SteeringRecord) override { return push(); }
 
   int breaks_after_starts = 0;
 

@@ -26,6 +26,13 @@ usage:
   runner check SPEC                    validate the spec and show the plan
   runner help [run|status|logs|check]  options of a subcommand
 
+a run that is live:
+  runner suspend SPEC [--slices ...]   stop what runs where it is, and start nothing; go on: runner resume SPEC
+  runner cancel SPEC [--slices ...]    end it without a retry
+  runner retry SPEC [--slices ...]     run again now what has failed for good
+  runner disable SPEC [--slices ...]   leave out what has not begun; the opposite: runner enable SPEC
+  runner scale SPEC N                  so many at a time
+
 in a slice:
   runner sem NAME [--slots N] -- COMMAND    run it while at most N at once, on this machine, are in NAME
   runner count NAME [N]                     add N (or 1) to a counter of the run, if this attempt succeeds
@@ -38,14 +45,34 @@ exit status:
 )";
 
 /// The subcommands; the first word of the command line, or a spec for `run`.
-enum class Verb : std::uint8_t { run, resume, status, logs, check, sem, count };
-constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs = {{{"run", Verb::run},
-                                                                      {"resume", Verb::resume},
-                                                                      {"status", Verb::status},
-                                                                      {"logs", Verb::logs},
-                                                                      {"check", Verb::check},
-                                                                      {"sem", Verb::sem},
-                                                                      {"count", Verb::count}}};
+enum class Verb : std::uint8_t {
+  run,
+  resume,
+  status,
+  logs,
+  check,
+  sem,
+  count,
+  suspend,
+  cancel,
+  retry,
+  disable,
+  enable,
+  scale
+};
+constexpr std::array<std::pair<std::string_view, Verb>, 13> kVerbs = {{{"run", Verb::run},
+                                                                       {"resume", Verb::resume},
+                                                                       {"status", Verb::status},
+                                                                       {"logs", Verb::logs},
+                                                                       {"check", Verb::check},
+                                                                       {"sem", Verb::sem},
+                                                                       {"count", Verb::count},
+                                                                       {"suspend", Verb::suspend},
+                                                                       {"cancel", Verb::cancel},
+                                                                       {"retry", Verb::retry},
+                                                                       {"disable", Verb::disable},
+                                                                       {"enable", Verb::enable},
+                                                                       {"scale", Verb::scale}}};
 
 std::optional<Verb> verb_from(std::string_view word) {
   const auto* it = std::ranges::find(kVerbs, word, &std::pair<std::string_view, Verb>::first);
@@ -63,6 +90,14 @@ po::options_description options_in_a_slice(Verb verb) {
   }
   add("help,h", po::bool_switch(), "this text");
   return options;
+}
+
+bool is_control(Verb verb) {
+  return verb >= Verb::suspend;
+}
+
+std::string_view name_of(Verb verb) {
+  return std::ranges::find(kVerbs, verb, &std::pair<std::string_view, Verb>::second)->first;
 }
 
 bool is_for_slices(Verb verb) {
@@ -84,6 +119,10 @@ po::options_description options_of(Verb verb) {
         "processes that outlived a runner that was killed: kill or refuse to start");
     add("no-guard", po::bool_switch(), "no second process that watches over the run: for debuggers");
     add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group, line or none");
+  }
+  if (is_control(verb) && verb != Verb::scale) {
+    add("slices", po::value<std::vector<std::string>>()->composing(),
+        "only these: 3,7-9; of several jobs: JOB/3,7-9, or JOB for all of it; may be repeated");
   }
   if (runs || verb == Verb::check) {
     add("n-procs,j", po::value<std::string>(), "slices at a time: a number, auto or 50%");
@@ -124,6 +163,14 @@ std::string usage_of(Verb verb) {
       return "usage: runner sem NAME [options] -- COMMAND [ARGUMENT...]";
     case Verb::count:
       return "usage: runner count NAME [N]";
+    case Verb::scale:
+      return "usage: runner scale SPEC N [options]";
+    case Verb::suspend:
+    case Verb::cancel:
+    case Verb::retry:
+    case Verb::disable:
+    case Verb::enable:
+      return "usage: runner " + std::string(name_of(verb)) + " SPEC [--slices ...] [options]";
   }
   return {};
 }
@@ -190,6 +237,7 @@ Command run_command(Common common, const Values& values, bool resume) {
   RunCommand command;
   command.common = std::move(common);
   command.resume = resume || has(values, "resume");
+  command.may_steer = resume;
   command.accept_changes = has(values, "accept-changes");
   command.dry_run = has(values, "dry-run");
   if (const auto it = values.find("slices"); it != values.end())
@@ -289,6 +337,19 @@ Command count_command(const std::vector<std::string>& args) {
   return command;
 }
 
+Command control_command(Common common, const Values& values, Verb verb, const std::vector<std::string>& words) {
+  ControlCommand command{.common = std::move(common), .what = std::string(name_of(verb)), .slices = {}, .n_procs = {}};
+  if (const auto it = values.find("slices"); it != values.end())
+    command.slices = it->second.as<std::vector<std::string>>();
+  if (verb != Verb::scale) return command;
+  const auto number = util::parse_int(words[1]);
+  if (!number || *number < 1 || *number > UINT32_MAX) {
+    return mistake("N is a number from 1, not '" + util::escape_for_display(words[1]) + "'");
+  }
+  command.n_procs = static_cast<std::uint32_t>(*number);
+  return command;
+}
+
 /// What stands behind the first "--", which goes.
 std::vector<std::string> take_program(std::vector<std::string>& args) {
   const auto dashes = std::ranges::find(args, "--");
@@ -324,10 +385,12 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   std::vector<std::string> words;
   if (const auto it = values.find("words"); it != values.end()) words = it->second.as<std::vector<std::string>>();
   if (verb == Verb::sem) return sem_command(values, words, std::move(program));
-  const std::size_t wanted = verb == Verb::logs ? 2 : 1;
+  const std::size_t wanted = verb == Verb::logs || verb == Verb::scale ? 2 : 1;
   if (words.empty() && verb == Verb::status) words.emplace_back();
   if (words.empty()) return UsageError{"which spec? " + usage_of(verb)};
-  if (words.size() < wanted) return UsageError{"the log of which slice? " + usage_of(verb)};
+  if (words.size() < wanted) {
+    return UsageError{(verb == Verb::scale ? "how many at a time? " : "the log of which slice? ") + usage_of(verb)};
+  }
   if (words.size() > wanted) return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'");
 
   Common common;
@@ -343,6 +406,13 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
       return logs_command(std::move(common), values, words[1]);
     case Verb::check:
       return CheckCommand{std::move(common)};
+    case Verb::scale:
+    case Verb::suspend:
+    case Verb::cancel:
+    case Verb::retry:
+    case Verb::disable:
+    case Verb::enable:
+      return control_command(std::move(common), values, verb, words);
     case Verb::sem:
     case Verb::count:
       break;

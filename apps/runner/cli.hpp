@@ -27,6 +27,7 @@ enum class Survivors : std::uint8_t { kill, refuse };
 struct RunCommand {
   Common common;
   bool resume = false;
+  bool may_steer = false;  ///< `runner resume`: a live run that is suspended goes on
   bool accept_changes = false;
   bool dry_run = false;
   std::vector<std::string> slices;
@@ -66,6 +67,14 @@ struct CountCommand {
   std::int64_t number = 1;
 };
 
+/// What is asked of a live run.
+struct ControlCommand {
+  Common common;
+  std::string what;                 ///< suspend, cancel, retry, disable, enable (core::Steering), scale
+  std::vector<std::string> slices;  ///< --slices; none: the whole run
+  std::optional<std::uint32_t> n_procs;
+};
+
 /// Text to print on stdout (help, version), or a mistake (exit 2) to print on stderr.
 struct Help {
   std::string text;
@@ -74,8 +83,8 @@ struct UsageError {
   std::string message;
 };
 
-using Command =
-    std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, SemCommand, CountCommand, Help, UsageError>;
+using Command = std::variant<RunCommand, StatusCommand, LogsCommand, CheckCommand, SemCommand, CountCommand,
+                             ControlCommand, Help, UsageError>;
 
 Command parse_command_line(const std::vector<std::string>& args);
 

@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "common.hpp"
 #include "containment.hpp"
+#include "control/server.hpp"
 #include "exec/factory.hpp"
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
@@ -19,6 +20,7 @@
 #include "proc/guard.hpp"
 #include "proc/inherited.hpp"
 #include "report/console.hpp"
+#include "report/format.hpp"
 #include "report/output_pump.hpp"
 #include "report/printer.hpp"
 #include "run/loop.hpp"
@@ -173,6 +175,42 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
   if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
 }
 
+/// By job: what the run is about, done or not.
+std::vector<core::IntervalSet> slices_of(const run::Session& session) {
+  std::vector<core::IntervalSet> slices;
+  for (const auto& plan : session.plans) {
+    core::IntervalSet all = plan.todo;
+    for (const auto& interval : plan.succeeded.intervals()) all.insert_range(interval.first, interval.last);
+    slices.push_back(std::move(all));
+  }
+  return slices;
+}
+
+std::string status_text(const RunCommand& command, const core::Spec& spec, const run::Loop& loop,
+                        const std::string& run_dir) {
+  report::StatusSource source;
+  source.view = loop.view();
+  source.context = {
+      .labels = labels_of(&spec), .run_dir = run_dir, .resume_command = resume_command(command.common, spec.path)};
+  source.now = util::wall_now();
+  std::string text;
+  const auto format = report::find_format("json");
+  if (format) (void)format->write(source, [&text](std::string_view part) { text += part; });
+  return text;
+}
+
+/// Returns the path of the socket, "" where there is none: the run goes on without.
+std::string listen(control::Server& server, control::Access access, const store::StateDir& dir, log::RunLog& log) {
+  auto listener = control::listen_for(dir.path());
+  if (!listener) {
+    log.line(log::Level::info, "the run cannot be steered: " + listener.error().message);
+    return {};
+  }
+  std::string path = listener->path;
+  server.serve(std::move(*listener), std::move(access));
+  return path;
+}
+
 /// How a session begins, besides itself.
 struct Start {
   run::Capacity capacity;
@@ -188,11 +226,15 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   Face face(io, command, spec, session, start.capacity.resources.slots, start.guard);
   log::RunLog log({.level = log::Level::error, .write = [&](std::string_view line) { face.say(line); }});
   const Wanted wanted = wanted_of(session);
+  const auto slices = slices_of(session);
+  control::Server server(io);
   run::Loop loop(io, {.spec = &spec,
                       .plans = std::move(session.plans),
                       .capacity = start.capacity.resources,
+                      .most_slots = start.capacity.most_slots,
+                      .most_slots_because = start.capacity.most_slots_because,
                       .view = std::move(session.view),
-                      .observers = {&face.console()},
+                      .observers = {&face.console(), &server},
                       .log = &log,
                       .guard_is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); },
                       .end_leftovers = [&] { return end_leftovers(start.guard, start.cgroup); }});
@@ -222,7 +264,18 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!start.survivors.empty()) log.warn(start.survivors);
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
+  const std::string control_path =
+      listen(server,
+             {.spec = &spec,
+              .slices = slices,
+              .view = [&loop]() -> const core::RunView& { return loop.view(); },
+              .status = [&] { return status_text(command, spec, loop, run_dir); },
+              .steer = [&loop](core::Steering what, const std::vector<std::string>& chosen,
+                               const std::string& by) { return loop.steer(what, chosen, by); },
+              .scale = [&loop](std::uint32_t n, const std::string& by) { return loop.scale(n, by); }},
+             session.state_dir, log);
   run::LoopResult result = loop.run(**writer, **executor);
+  if (!control_path.empty()) control::remove_place(session.state_dir.path(), control_path);
   face.disconnect();
   executor->reset();
   const auto closed = (*writer)->close();
@@ -260,6 +313,7 @@ int run(const RunCommand& command) {
   const auto loaded = load_spec_to_run(command);
   if (!loaded) return kUsage;
   const core::Spec& spec = loaded->spec;
+  if (command.may_steer && store::StateDir(spec.state_dir).owner() && resume_live(spec.state_dir)) return kSucceeded;
   const host::Machine machine = host::detect();
   if (!fits(spec, machine)) return kUsage;
   auto opened = open_session(command, *loaded);

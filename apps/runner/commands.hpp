@@ -12,5 +12,8 @@ int logs(const LogsCommand& command);
 int check(const CheckCommand& command);
 int sem(const SemCommand& command);
 int count(const CountCommand& command);
+int control(const ControlCommand& command);
+/// Whether a live run was suspended, and goes on now.
+bool resume_live(const std::string& state_dir);
 
 }  // namespace runner::app

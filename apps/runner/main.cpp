@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
     int operator()(const CheckCommand& command) const { return check(command); }
     int operator()(const SemCommand& command) const { return sem(command); }
     int operator()(const CountCommand& command) const { return count(command); }
+    int operator()(const ControlCommand& command) const { return control(command); }
     int operator()(const Help& help) const { return print(help.text) && flush_stdout() ? kSucceeded : kRecordFailed; }
     int operator()(const UsageError& error) const {
       complain(error.message);

@@ -30,7 +30,7 @@ class JobQueue {
   [[nodiscard]] bool waits_each() const { return waits_each_; }
   [[nodiscard]] bool needs_each_of(std::uint32_t job) const;
   [[nodiscard]] bool has(std::uint64_t slice) const { return plan_.todo.contains(slice); }
-  void release(std::uint64_t slice) { released_.insert(slice); }
+  void release(std::uint64_t slice) { (is_blocked(slice) ? skipped_ : released_).insert(slice); }
   /// Whether a slice may be claimed now.
   [[nodiscard]] bool has_next() const;
   /// Then: the next one, with the number of its attempt.
@@ -42,10 +42,29 @@ class JobQueue {
   /// How long an attempt may run, as far as that is known yet.
   [[nodiscard]] std::optional<util::Duration> timeout() const;
 
+  // ---- slices that have not begun, and are not to for now (held) or at all (disabled)
+  void hold(std::uint64_t slice);
+  void disable(std::uint64_t slice, bool by_user);
+  /// Not held and not disabled any more. True: it was due meanwhile, and may be claimed.
+  bool unblock(std::uint64_t slice);
+  /// Not to be taken any more, and not held.
+  void forget(std::uint64_t slice);
+  [[nodiscard]] bool is_held(std::uint64_t slice) const { return held_.contains(slice); }
+  [[nodiscard]] bool is_disabled_by_user(std::uint64_t slice) const { return disabled_by_user_.contains(slice); }
+  [[nodiscard]] IntervalSet held() const { return held_.intervals(); }
+  [[nodiscard]] IntervalSet disabled_by_user() const { return disabled_by_user_.intervals(); }
+  /// Neither taken nor disabled. Where slices wait for those of other jobs: one that was released.
+  [[nodiscard]] bool is_to_be_taken(std::uint64_t slice) const;
+
   // ---- what became of its slices
-  void count(const Ending& final_ending, std::uint64_t slice);
-  /// A slice that will not run: what it needs has failed.
-  void count_disabled(std::uint64_t slice);
+  void count(const Ending& final_ending, const AttemptId& last);
+  /// Ended for good, and not succeeded; in this session.
+  [[nodiscard]] bool has_failed(std::uint64_t slice) const {
+    return failed_slices_.contains(slice) || cancelled_.contains(slice);
+  }
+  [[nodiscard]] IntervalSet failed_slices() const;
+  /// One that has_failed() is to be run again, with all its retries.
+  void revive(std::uint64_t slice);
   [[nodiscard]] bool is_disabled(std::uint64_t slice) const { return disabled_.contains(slice); }
   [[nodiscard]] bool has_succeeded(std::uint64_t slice) const;
   [[nodiscard]] std::uint64_t failed() const { return failed_; }
@@ -64,17 +83,35 @@ class JobQueue {
   bool is_being_stopped = false;  ///< a service: nothing needs it any more
   bool has_begun = false;         ///< something of it was launched, here or in an earlier session
   bool keeps_successes = false;   ///< another job's slices wait for this one's
+  bool cancelled = false;         ///< by request; stop_reason says whose
+  bool suspended = false;         ///< nothing of it is started
+  bool switched_off = false;      ///< disabled by request
+  bool awaits_needs = true;       ///< as a whole; also one that was disabled and is enabled again
 
  private:
+  [[nodiscard]] bool is_blocked(std::uint64_t slice) const {
+    return disabled_.contains(slice) || held_.contains(slice);
+  }
+  void block(std::uint64_t slice);
+  [[nodiscard]] bool is_at_end() const { return interval_ == plan_.todo.intervals().size(); }
+  [[nodiscard]] std::uint64_t at_cursor() const { return plan_.todo.intervals()[interval_].first + offset_; }
+  void advance();
+  void pass_blocked();
+
   std::uint32_t number_;
   JobPlan plan_;
   Lifecycle life_;
   bool waits_each_ = false;
   std::size_t interval_ = 0;  ///< cursor into plan_.todo.intervals()
   std::uint64_t offset_ = 0;  ///< within that interval
-  ChunkedSet released_;
+  ChunkedSet released_;       ///< to be taken before those at the cursor
+  ChunkedSet skipped_;        ///< would have been taken, but for being blocked
+  ChunkedSet held_;
   ChunkedSet succeeded_;  ///< here, where that is asked for
   ChunkedSet disabled_;
+  ChunkedSet disabled_by_user_;
+  ChunkedSet failed_slices_;
+  ChunkedSet cancelled_;
   std::uint64_t left_ = 0;
   std::uint64_t successes_ = 0;
   std::uint64_t failed_ = 0;

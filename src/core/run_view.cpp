@@ -40,6 +40,11 @@ void JobView::add_record(const AttemptRecord& record, bool live) {
 
 void JobView::apply(const Event& event) {
   if (event.kind != SystemKind::slice) return;
+  if (!event.ending && (event.state == State::suspended || !is_new(event.id))) {
+    if (const auto it = running_.find(event.id.slice); it != running_.end())
+      it->second.suspended = event.state == State::suspended;
+    return;
+  }
   const bool starts = !event.ending && event.state == State::running;
   if (!starts && !event.ending) return;
 

@@ -31,6 +31,7 @@ struct RunningAttempt {
   AttemptRecord record;
   unsigned slot = 0;
   util::TimePoint since{};  ///< when it started by our steady clock; unset where the record is all we have
+  bool suspended = false;
 };
 
 class JobView {

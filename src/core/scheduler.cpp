@@ -86,10 +86,14 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
       self.wake_.reset();
       self.on_timeouts(now, actions);
     }
+    void operator()(const Steer& steer) const { self.steer(steer, now, actions); }
+    void operator()(const Scale& scale) const { self.scale(scale.slots); }
+    void operator()(const Throttle& throttle) const { self.ceiling_ = throttle.ceiling; }
   };
   std::visit(Visitor{*this, now, actions}, input);
   on_graces(now, actions);
   close_jobs(now, actions);
+  follow_jobs(actions);
   launch_services(actions);
   launch_ready(actions);
   claim_ahead(now, actions);
@@ -100,12 +104,13 @@ void Scheduler::on_started(const AttemptId& id, TimePoint now) {
   const auto it = running_.find(id);
   assert(it != running_.end());
   it->second.started = running_time(now);
+  if (it->second.suspended) it->second.suspended_at = it->second.started;
   set_timeout(id, it->second);
 }
 
 void Scheduler::set_timeout(const AttemptId& id, Running& attempt) {
   const auto timeout = jobs_[id.job].timeout();
-  if (timeout && attempt.started && !attempt.ended_by_us)
+  if (timeout && attempt.started && !attempt.ended_by_us && !attempt.suspended_at)
     set_deadline(timeouts_, id, attempt.timeout, *attempt.started + *timeout);
 }
 
@@ -139,18 +144,21 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   JobQueue& job = jobs_[finished.id.job];
+  if (it->second.suspended) --suspended_;
   --job.running;
   if (job.plan().is_service) {
     judge_service(settled);
   } else {
     const Resources& need = job.plan().need;
-    free_slots_.insert(it->second.slot);
     for (const Use& use : job.plan().uses) limits_left_[use.limit] += use.amount;
     used_.slots -= 1;
     used_.cpus_milli -= need.cpus_milli;
     used_.memory -= need.memory;
   }
+  const std::uint32_t slot = it->second.slot;
   running_.erase(it);
+  if (slot < capacity_.slots && free_slots_.size() + used_.slots < capacity_.slots) free_slots_.insert(slot);
+  fill_slots();
   retry_or_count(settled, now, actions);
 }
 
@@ -171,10 +179,13 @@ void Scheduler::retry_or_count(const Settle& settled, TimePoint now, Actions& ac
   }
   const Outcome outcome = settled.ending.outcome;
   actions.emplace_back(std::move(verdict));
-  job.count(settled.ending, settled.id.slice);
+  job.count(settled.ending, settled.id);
   if (outcome == Outcome::succeeded && job.plan().timeout_percent) set_timeouts_of(j);
   if (outcome == Outcome::succeeded) return slice_succeeded(j, settled.id.slice);
-  if (outcome == Outcome::cancelled) return;
+  if (outcome == Outcome::cancelled) {
+    if (job.stop == Stop::none) slice_failed(j, settled.id.slice, "was cancelled", actions);
+    return;
+  }
   if (job.plan().is_service && !job.is_being_stopped) return service_died(j, settled.ending, now, actions);
   slice_failed(j, settled.id.slice, "failed", actions);
   if (job.stop == Stop::none && job.plan().max_failed && job.failed() > *job.plan().max_failed) {
@@ -208,6 +219,7 @@ void Scheduler::end(const AttemptId& id, Running& attempt, Outcome why, bool by_
                     Actions& actions) {
   const bool asked_before = attempt.ended_by_us.has_value();
   if (!asked_before) attempt.ended_by_us = why;
+  if (std::exchange(attempt.suspended, false)) --suspended_;  // whatever ends it also continues it
   set_deadline(timeouts_, id, attempt.timeout, std::nullopt);
   if (by_force) {
     set_deadline(graces_, id, attempt.grace, std::nullopt);
@@ -225,8 +237,13 @@ void Scheduler::stop(Stop how, TimePoint now, Actions& actions) {
   starved_ = false;
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
     const JobPlan& plan = jobs_[j].plan();
+    Steered answer;
     // What slices need while they end, and what clears up after them, comes last.
-    if (how == Stop::kill || !(plan.is_teardown || plan.is_service)) stop_job(j, how, now, actions);
+    if (how == Stop::kill || !(plan.is_teardown || plan.is_service)) {
+      stop_job(j, how, now, actions);
+    } else {
+      resume_job(j, now, actions, answer);  // it is not held back by a run that was suspended
+    }
   }
 }
 
@@ -256,16 +273,8 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
   std::ranges::replace(unacknowledged_, j, kTakenBack);
   std::erase_if(delayed_, [j](const auto& retry) { return retry.second.job == j; });
   for (auto it = promised_.begin(); it != promised_.end();) {
-    auto& [next, ending] = *it;
-    if (next.job != j) {
-      ++it;
-      continue;
-    }
-    AttemptId last = next;
-    --last.number;
-    job.count(ending, last.slice);
-    actions.emplace_back(Abandon{last, std::move(ending)});
-    it = promised_.erase(it);
+    const auto promised = it++;
+    if (promised->first.job == j) abandon(promised, actions);
   }
 }
 
@@ -289,6 +298,7 @@ void Scheduler::launch_ready(Actions& actions) {
 /// those after it, else a big one could wait for ever; one that waits for a limit those that use the same one.
 JobQueue* Scheduler::next_to_launch() {
   if (free_slots_.empty()) return nullptr;
+  if (ceiling_ && used_.slots - suspended_ >= std::max<std::size_t>(*ceiling_, 1)) return nullptr;
   std::vector<bool> waited_for(limits_left_.size());
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
@@ -316,8 +326,7 @@ void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions
   ++job.running;
   job.has_begun = true;
   if (job.state() == State::ready) move_job(id.job, State::running, actions);
-  running_.emplace(
-      id, Running{.slot = slot, .ended_by_us = {}, .kill_sent = false, .started = {}, .timeout = {}, .grace = {}});
+  running_[id].slot = slot;
   promised_.erase(id);
   ++launches_;
   actions.emplace_back(Launch{id, slot});
@@ -327,16 +336,20 @@ void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions
 /// soon launch.
 void Scheduler::claim_ahead(TimePoint now, Actions& actions) {
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
-    claim(delayed_.begin()->second, now, actions);
+    const AttemptId id = delayed_.begin()->second;
     delayed_.erase(delayed_.begin());
+    JobQueue& job = jobs_[id.job];
+    job.suspended ? job.release(id.slice) : claim(id, now, actions);
   }
   claim_services(now, actions);
-  std::size_t wanted = free_slots_.size() + window_;
+  const std::size_t free =
+      std::min<std::size_t>(free_slots_.size(), capacity_.slots - std::min(capacity_.slots, used_.slots));
+  std::size_t wanted = free + window_;
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
     if (job.plan().is_service || !has_services_up(job)) continue;
-    const std::size_t own = std::min(wanted, std::min(share_left(job), free_slots_.size()) + window_);
-    while (job.claims.size() < own && job.has_next()) claim(job.take_next(), now, actions);
+    const std::size_t own = std::min(wanted, std::min(share_left(job), free) + window_);
+    while (job.claims.size() < own && job.has_next()) claim(number_of(job.take_next()), now, actions);
     wanted -= std::min(wanted, job.claims.size());
     const bool waits = job.durable == 0 && !job.claims.empty() && share_left(job) > 0;
     if (waits && !free_slots_.empty() && fits(job.plan().need)) starved_ = true;

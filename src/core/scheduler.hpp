@@ -15,6 +15,7 @@
 #include "core/attempt.hpp"
 #include "core/job_plan.hpp"
 #include "core/job_queue.hpp"
+#include "core/steer.hpp"
 
 namespace runner::core {
 
@@ -43,7 +44,8 @@ struct Hold {
   bool held = false;
 };               ///< attempts cannot get on (nobody takes their output), or can again: timeouts stand still meanwhile
 struct Tick {};  ///< the time asked for by WakeAt has come
-using Input = std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick>;
+using Input =
+    std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick, Steer, Scale, Throttle>;
 
 // ---- actions
 struct Claim {
@@ -87,12 +89,29 @@ struct DisableSlice {
   std::uint64_t slice = 0;
   std::string reason;
 };  ///< it will not run: a slice that it needs has failed
+struct EnableSlice {
+  std::uint32_t job = 0;
+  std::uint64_t slice = 0;
+};  ///< it was disabled, and may run after all
+struct Suspend {
+  AttemptId id;
+};  ///< STOP to its whole tree
+struct Continue {
+  AttemptId id;
+};  ///< CONT to its whole tree
+struct MoveRun {
+  State state = State::initial;  ///< suspended: everything that is not over is; or running again
+};
+struct Steered {
+  std::uint64_t slices = 0;  ///< how many slices it made a difference to
+  std::string refusal;       ///< why nothing was done, "" if something was
+};                           ///< the answer to a Steer
 struct WakeAt {
   util::TimePoint at;
 };               ///< replaces any earlier wish
 struct Done {};  ///< nothing runs and nothing is left to start
-using Action =
-    std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, MoveJob, DisableSlice, WakeAt, Done>;
+using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, MoveJob, DisableSlice,
+                            EnableSlice, Suspend, Continue, MoveRun, Steered, WakeAt, Done>;
 using Actions = std::vector<Action>;
 
 class Scheduler {
@@ -106,6 +125,8 @@ class Scheduler {
 
   /// Slices and hooks.
   [[nodiscard]] std::size_t running() const { return used_.slots; }
+  [[nodiscard]] std::size_t suspended() const { return suspended_; }  ///< of those that run
+  [[nodiscard]] std::uint32_t slots() const { return capacity_.slots; }
   /// A slot is free for a claim that is not durable yet: the commit is waited for.
   [[nodiscard]] bool starved() const { return starved_; }
 
@@ -117,6 +138,8 @@ class Scheduler {
     std::optional<util::TimePoint> started;  ///< by running_time(), like `timeout`
     std::optional<util::TimePoint> timeout;
     std::optional<util::TimePoint> grace;
+    bool suspended = false;
+    std::optional<util::TimePoint> suspended_at;  ///< by running_time()
   };
   using Deadlines = std::set<std::pair<util::TimePoint, AttemptId>>;
   void on_started(const AttemptId& id, util::TimePoint now);
@@ -149,6 +172,34 @@ class Scheduler {
   void launch_services(Actions& actions);
   void stop_services(util::TimePoint now, Actions& actions);
   [[nodiscard]] bool has_services_up(const JobQueue& job) const;
+  // of steering: scheduler_steer.cpp
+  void steer(const Steer& steer, util::TimePoint now, Actions& actions);
+  bool steer_job(const Steer& steer, std::uint32_t job, util::TimePoint now, Actions& actions, Steered& answer);
+  bool steer_slices(const Steer& steer, std::uint32_t job, util::TimePoint now, Actions& actions, Steered& answer);
+  bool suspend_job(std::uint32_t job, util::TimePoint now, Actions& actions, Steered& answer);
+  bool resume_job(std::uint32_t job, util::TimePoint now, Actions& actions, Steered& answer);
+  bool enable_job(std::uint32_t job, Actions& actions, Steered& answer);
+  bool suspend(const AttemptId& id, Running& attempt, util::TimePoint now, Actions& actions);
+  bool resume(const AttemptId& id, Running& attempt, util::TimePoint now, Actions& actions);
+  bool cancel(const AttemptId& id, Running& attempt, util::TimePoint now, Actions& actions);
+  bool cancel_waiting(const Steer& steer, std::uint32_t job, std::uint64_t slice, Actions& actions);
+  bool retry(std::uint32_t job, std::uint64_t slice, Actions& actions);
+  void disable(std::uint32_t job, std::uint64_t slice, const std::string& why, Actions& actions);
+  bool enable(std::uint32_t job, std::uint64_t slice, Actions& actions);
+  void enable_dependants(std::uint32_t job, std::uint64_t slice, Actions& actions);
+  void unblock(std::uint32_t job, std::uint64_t slice);
+  void take_back(std::uint32_t job, const IntervalSet* slices, Actions& actions);
+  void abandon(std::map<AttemptId, Ending>::iterator next, Actions& actions);
+  void scale(std::uint32_t slots);
+  void fill_slots();
+  [[nodiscard]] std::uint32_t unused_slot(std::uint32_t from) const;
+  void follow_jobs(Actions& actions);
+  [[nodiscard]] std::string why_not(Steering what, std::uint32_t job) const;
+  [[nodiscard]] std::string missing_need(std::uint32_t job) const;
+  [[nodiscard]] bool has_not_begun(std::uint32_t job, std::uint64_t slice) const;
+  [[nodiscard]] bool can_come(std::uint32_t job, std::uint64_t slice) const;
+  [[nodiscard]] bool promised(std::uint32_t job, std::uint64_t slice) const;
+  [[nodiscard]] AttemptId number_of(const AttemptId& next) const;
   // of claims and launches
   void launch_ready(Actions& actions);
   void launch(const AttemptId& id, std::uint32_t slot, Actions& actions);
@@ -175,6 +226,9 @@ class Scheduler {
   std::vector<std::uint32_t> limits_left_;
   Stop stop_ = Stop::none;
   bool done_ = false;
+  bool run_suspended_ = false;
+  std::size_t suspended_ = 0;               ///< of running_
+  std::optional<std::uint32_t> ceiling_{};  ///< of what runs and is not suspended
   std::set<std::uint32_t> free_slots_;
   std::map<AttemptId, Running> running_;
   Deadlines timeouts_;  ///< by running_time()

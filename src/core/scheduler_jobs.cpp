@@ -19,30 +19,19 @@ void Scheduler::move_job(std::uint32_t j, State state, Actions& actions, const s
 /// An initial job becomes ready when all it needs as a whole is there, and disabled once something cannot be.
 void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
   JobQueue& job = jobs_[j];
-  if (job.plan().closed || job.state() != State::initial) return;
-  bool is_waiting = false;
-  bool anything_began = false;
-  for (const Need& need : job.plan().needs) {
+  if (job.plan().closed || !job.awaits_needs || job.state() == State::disabled) return;
+  if (const std::string missing = missing_need(j); !missing.empty()) return disable_job(j, missing, actions);
+  const auto& needs = job.plan().needs;
+  const bool is_waiting = std::ranges::any_of(needs, [&](const Need& need) {
     const JobQueue& needed = jobs_[need.job];
-    anything_began = anything_began || needed.has_begun;
-    if (needed.plan().closed) continue;
-    const bool each = need.after == Need::After::each;
-    const bool failed =
-        needed.is_over() && (needed.missed() > needed.plan().allow_failures || needed.plan().is_service);
-    if (need.after != Need::After::over && (needed.state() == State::disabled || (failed && !each))) {
-      const bool disabled = needed.state() == State::disabled;
-      const std::string why = disabled ? "is disabled" : "did not complete (" + needed.shortfall() + ")";
-      return disable_job(j, "it needs " + needed.plan().name + ", which " + why, actions);
-    }
-    if (need.after == Need::After::up) {
-      is_waiting = is_waiting || !needed.is_up;
-    } else {
-      is_waiting = is_waiting || (!each && !needed.is_over());
-    }
-  }
+    if (needed.plan().closed || need.after == Need::After::each) return false;
+    return need.after == Need::After::up ? !needed.is_up : !needed.is_over();
+  });
   if (is_waiting) return;
+  const bool anything_began = std::ranges::any_of(needs, [&](const Need& need) { return jobs_[need.job].has_begun; });
   if (job.plan().is_teardown && !anything_began) return disable_job(j, "nothing had begun", actions);
-  move_job(j, State::ready, actions);
+  job.awaits_needs = false;
+  if (job.state() == State::initial) move_job(j, State::ready, actions);
   if (!job.waits_each()) return;
   // What is there already: of earlier sessions, or from before the last of the other needs was met.
   for (const auto& interval : job.plan().todo.intervals()) {
@@ -50,6 +39,20 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
       if (is_released(j, slice) && !job.is_disabled(slice)) job.release(slice);
     }
   }
+}
+
+/// Why it cannot begin any more; "" if it can.
+std::string Scheduler::missing_need(std::uint32_t j) const {
+  for (const Need& need : jobs_[j].plan().needs) {
+    const JobQueue& needed = jobs_[need.job];
+    if (needed.plan().closed || need.after == Need::After::over) continue;
+    const std::string it_needs = "it needs " + needed.plan().name + ", which ";
+    if (needed.state() == State::disabled) return it_needs + "is disabled";
+    const bool failed =
+        needed.is_over() && (needed.missed() > needed.plan().allow_failures || needed.plan().is_service);
+    if (failed && need.after != Need::After::each) return it_needs + "did not complete (" + needed.shortfall() + ")";
+  }
+  return {};
 }
 
 bool Scheduler::is_released(std::uint32_t j, std::uint64_t slice) const {
@@ -63,7 +66,7 @@ void Scheduler::slice_succeeded(std::uint32_t j, std::uint64_t slice) {
   if (!jobs_[j].keeps_successes) return;
   for (const std::uint32_t d : dependants_[j]) {
     JobQueue& dependant = jobs_[d];
-    const bool waits = dependant.waits_each() && !dependant.is_over() && dependant.state() != State::initial;
+    const bool waits = dependant.waits_each() && !dependant.is_over() && !dependant.awaits_needs;
     if (waits && dependant.has(slice) && !dependant.is_disabled(slice) && is_released(d, slice))
       dependant.release(slice);
   }
@@ -76,7 +79,7 @@ void Scheduler::slice_failed(std::uint32_t j, std::uint64_t slice, const std::st
     JobQueue& dependant = jobs_[d];
     if (!dependant.needs_each_of(j) || dependant.is_over()) continue;
     if (!dependant.has(slice) || dependant.is_disabled(slice)) continue;
-    dependant.count_disabled(slice);
+    dependant.disable(slice, false);
     actions.emplace_back(
         DisableSlice{d, slice, "it needs the same slice of " + jobs_[j].plan().name + ", which " + why});
     slice_failed(d, slice, "is disabled", actions);
@@ -130,16 +133,17 @@ void Scheduler::close_jobs(TimePoint now, Actions& actions) {
 /// Whether it is over now.
 bool Scheduler::close_job(std::uint32_t j, Actions& actions) {
   JobQueue& job = jobs_[j];
-  const bool has_begun = job.state() == State::running;
+  const bool has_begun = job.state() == State::running || job.state() == State::suspended;
   const bool stopped = job.stop != Stop::none && job.running == 0;
-  if (!stopped && (job.state() == State::initial || !job.all_settled())) return false;
-  const std::string shortfall = job.shortfall();
+  if (!stopped && (job.awaits_needs || !job.all_settled())) return false;
+  std::string shortfall = job.shortfall();
+  if (!shortfall.empty() && job.cancelled) shortfall = job.stop_reason + "; " + shortfall;
   if (!has_begun && !shortfall.empty()) {
     disable_job(j, job.all_settled() ? shortfall : job.stop_reason, actions);
     return true;
   }
   if (job.state() == State::initial) move_job(j, State::ready, actions);
-  if (!has_begun) move_job(j, State::running, actions);
+  if (!has_begun || (job.state() == State::suspended && shortfall.empty())) move_job(j, State::running, actions);
   move_job(j, shortfall.empty() ? State::completed : State::terminated, actions, shortfall);
   tell_dependants(j, actions);
   return true;

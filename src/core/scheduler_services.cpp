@@ -67,16 +67,14 @@ void Scheduler::claim_services(TimePoint now, Actions& actions) {
 
 /// Beside the slots: a service must not keep the slices that need it from running.
 void Scheduler::launch_services(Actions& actions) {
-  std::uint32_t slot = capacity_.slots;
   for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
     JobQueue& service = jobs_[j];
     if (!service.plan().is_service) continue;
-    const std::uint32_t own_slot = slot++;
     if (service.durable == 0 || !has_services_up(service)) continue;
     const AttemptId id = service.claims.front();
     service.claims.pop_front();
     --service.durable;
-    launch(id, own_slot, actions);
+    launch(id, unused_slot(capacity_.slots), actions);
   }
 }
 

@@ -132,6 +132,8 @@ struct Spec {
   std::vector<Limit> limits;
   std::string state_dir;  ///< absolute; default <spec_dir>/.runner/<name>
   std::uint32_t keep_runs = 30;
+  std::optional<double> load_max;           ///< above it nothing is started beside what runs
+  std::optional<std::uint64_t> memory_min;  ///< bytes; likewise with less of it available
   LogSpec log;
   Print print = Print::none;
   /// In the order of the file - one, named as the run, where there is no `jobs:` -, then the hooks.

@@ -47,7 +47,8 @@ class ExecutorEvents {
   ~ExecutorEvents() = default;
 };
 
-enum class How : std::uint8_t { terminate, kill };  ///< TERM+CONT, KILL: always the attempt's whole tree
+/// TERM+CONT, KILL, STOP, CONT: always the attempt's whole tree. The time it was suspended is not in Ending::runtime.
+enum class How : std::uint8_t { terminate, kill, suspend, resume };
 
 using core::OutputTap;  ///< takes the output of attempts while they run (--print)
 using core::Stream;

@@ -2,44 +2,24 @@
 
 #include <signal.h>
 
-#include <algorithm>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cassert>
-#include <deque>
-#include <optional>
-#include <string>
 #include <thread>
-#include <utility>
-#include <vector>
 
 #include "exec/attempt_files.hpp"
-#include "exec/cookie.hpp"
-#include "exec/notes.hpp"
-#include "exec/notify_socket.hpp"
-#include "exec/running.hpp"
-#include "exec/starter.hpp"
-#include "exec/tap_gate.hpp"
-#include "proc/child.hpp"
+#include "exec/local_impl.hpp"
 #include "proc/guard.hpp"
-#include "proc/oom.hpp"
-#include "proc/tree.hpp"
-#include "proc/watcher.hpp"
 
 namespace runner::exec {
 
-namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kRetryLaunch = 200ms;   ///< when no process could be made and none ends meanwhile
-constexpr auto kSpellEnds = 60s;       ///< without a shortage; else every slice that ends would tell of the next one
-constexpr auto kLogPoll = 100ms;       ///< how often a log with a limit is looked at
-constexpr auto kReapInherited = 1s;    ///< how often zombies are looked for whose own parents have died
-constexpr auto kFirstTreeCheck = 2ms;  ///< then doubling
-constexpr auto kLastTreeCheck = 100ms;
+constexpr auto kRetryLaunch = 200ms;  ///< when no process could be made and none ends meanwhile
+constexpr auto kSpellEnds = 60s;      ///< without a shortage; else every slice that ends would tell of the next one
+constexpr auto kLogPoll = 100ms;      ///< how often a log with a limit is looked at
+constexpr auto kReapInherited = 1s;   ///< how often zombies are looked for whose own parents have died
 
 bool is_success(const core::JobSpec* job, int code) {
   if (job == nullptr) return code == 0;
@@ -47,91 +27,6 @@ bool is_success(const core::JobSpec* job, int code) {
 }
 
 }  // namespace
-
-class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
- public:
-  Impl(asio::io_context& io, ExecutorEvents& events, ExecutorOptions options)
-      : io_(io),
-        options_(std::move(options)),
-        engine_(this_engine()),
-        cookie_prefix_(cookie_prefix(options_.run_id, engine_)),
-        notes_(io, events),
-        notify_(io, options_.run_dir, "runner/" + options_.run_id + "/" + std::to_string(engine_.pid),
-                [this](pid_t sender, const core::Report& report) { on_report(sender, report); }),
-        starter_({options_.run_dir, cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, notify_.address(),
-                  options_.umask}),
-        oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
-        watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
-        retry_timer_(io),
-        log_timer_(io),
-        tree_timer_(io),
-        inherited_timer_(io) {
-    if (options_.tap != nullptr) options_.tap = &gate_.emplace(*options_.tap, notes_);
-    proc::open_standard_descriptors();
-    proc::keep_zombies();
-  }
-
-  void launch(LaunchRequest request);
-  void signal(const core::AttemptId& id, How how);
-  void resume_output();
-  void reap_inherited();
-  void shut_down();
-
- private:
-  bool try_launch(LaunchRequest& request);
-  Slot& slot_of(const LaunchRequest& request);
-  void run(LaunchRequest& request, Slot& slot, Starter::Child child);
-  void not_started(const LaunchRequest& request, std::string detail);
-  void wait_for_resources(std::string reason);
-  void launch_waiting();
-
-  void on_exit(pid_t pid, std::uint32_t index);
-  void complete(Slot& slot, std::string detail = {});
-  core::Ending judge(const Running& running, const std::optional<proc::ExitStatus>& exit);
-  void poll_logs();
-  void on_report(pid_t sender, const core::Report& report);
-
-  void schedule_tree_round(util::Duration after);
-  void tree_round();
-  void blind_round(const std::vector<Slot*>& ending);
-  proc::TreeRoot root_of(const Running& running) const;
-  static void signal_running(Running& running, const std::vector<proc::Process>& tree);
-  bool settle(Slot& slot, const std::vector<proc::Process>& tree);
-
-  template <class Function>
-  void at(asio::steady_timer& timer, util::Duration after, Function function);
-
-  asio::io_context& io_;
-  ExecutorOptions options_;
-  Engine engine_;
-  std::string cookie_prefix_;
-  Notes notes_;
-  std::optional<TapGate> gate_;  ///< options_.tap, where there is one
-  NotifySocket notify_;
-  Starter starter_;
-  proc::OomCounter oom_;
-  proc::ChildWatcher watcher_;
-  std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
-  std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
-  std::optional<util::TimePoint> last_shortage_;
-  asio::steady_timer retry_timer_;
-  asio::steady_timer log_timer_;
-  bool polling_logs_ = false;
-  asio::steady_timer tree_timer_;
-  asio::steady_timer inherited_timer_;
-  util::Duration tree_delay_ = kFirstTreeCheck;
-  bool tree_round_due_ = false;  ///< at once
-};
-
-/// Calls `function` after a while, unless the timer is set anew or we are gone by then.
-template <class Function>
-void LocalExecutor::Impl::at(asio::steady_timer& timer, util::Duration after, Function function) {
-  timer.expires_after(after);
-  timer.async_wait([self = weak_from_this(), function](const boost::system::error_code& ec) {
-    const auto alive = self.lock();
-    if (!ec && alive) function(*alive);
-  });
-}
 
 // ---- launching
 
@@ -205,7 +100,15 @@ void LocalExecutor::Impl::wait_for_resources(std::string reason) {
 }
 
 void LocalExecutor::Impl::launch_waiting() {
-  while (!waiting_.empty() && try_launch(waiting_.front())) waiting_.pop_front();
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
+    if (held_back_.contains(next->id)) {
+      ++next;
+    } else if (try_launch(*next)) {
+      next = waiting_.erase(next);
+    } else {
+      return;
+    }
+  }
 }
 
 // ---- ending
@@ -220,6 +123,8 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
   running.exited = true;
   running.runtime = util::steady_now() - running.launched_at;
   running.exited_at = util::wall_now_after(running.started_at, running.runtime);
+  running.runtime -= running.stood_until(util::steady_now());
+  if (running.standing != Standing::no) continue_what_is_left(running);
   if (running.is_being_ended()) {
     schedule_tree_round(util::Duration::zero());
     return;
@@ -252,8 +157,9 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
   ending.started_at = running.started_at;
   // A tap that is not ready makes an attempt wait, not run.
   const bool waited = running.exited && !running.is_being_ended();
-  ending.runtime = waited ? running.runtime : util::steady_now() - running.launched_at;
-  ending.ended_at = waited ? running.exited_at : util::wall_now_after(running.started_at, ending.runtime);
+  const auto now = util::steady_now();
+  ending.runtime = waited ? running.runtime : now - running.launched_at - running.stood_until(now);
+  ending.ended_at = waited ? running.exited_at : util::wall_now_after(running.started_at, now - running.launched_at);
   if (!exit && running.exited) {
     ending.outcome = core::Outcome::lost;
     ending.detail = "its exit status was taken by something else in this process";
@@ -326,115 +232,6 @@ void LocalExecutor::Impl::resume_output() {
     self->notes_.deliver();
     self->launch_waiting();
   });
-}
-
-// ---- being ended: by whole trees, in rounds that serve all attempts with one look at /proc
-
-void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
-  const auto queued =
-      std::find_if(waiting_.begin(), waiting_.end(), [&](const LaunchRequest& request) { return request.id == id; });
-  if (queued != waiting_.end()) {
-    not_started(*queued, "it was ended before a process could be made for it");
-    waiting_.erase(queued);
-    return;
-  }
-  const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& candidate) {
-    return candidate.running && candidate.running->request.id == id;
-  });
-  if (slot == slots_.end()) return;
-  if (how == How::terminate) {
-    slot->running->term_asked = true;
-  } else if (!slot->running->killed_at) {
-    slot->running->killed_at = util::steady_now();
-  }
-  schedule_tree_round(util::Duration::zero());
-}
-
-void LocalExecutor::Impl::schedule_tree_round(util::Duration after) {
-  if (after == util::Duration::zero()) {
-    tree_delay_ = kFirstTreeCheck;
-    if (std::exchange(tree_round_due_, true)) return;
-  }
-  at(tree_timer_, after, [](Impl& self) { self.tree_round(); });
-}
-
-proc::TreeRoot LocalExecutor::Impl::root_of(const Running& running) const {
-  std::string cookie = cookie_of(cookie_prefix_, running.request.id);
-  return {running.pid, std::move(cookie), engine_.session, running.killed_at.has_value()};
-}
-
-void LocalExecutor::Impl::tree_round() {
-  tree_round_due_ = false;
-  std::vector<Slot*> ending;
-  std::vector<proc::TreeRoot> roots;
-  for (auto& slot : slots_) {
-    if (!slot.running || !slot.running->is_being_ended()) continue;
-    ending.push_back(&slot);
-    roots.push_back(root_of(*slot.running));
-  }
-  const auto found = proc::find_trees(roots);
-  if (!found) {
-    blind_round(ending);
-    return;
-  }
-  const auto& trees = *found;
-  bool again = false;
-  for (std::size_t i = 0; i < ending.size(); ++i) {
-    Running& running = *ending[i]->running;
-    signal_running(running, trees[i]);
-    if (settle(*ending[i], trees[i])) continue;
-    again = again || running.exited || running.killed_at;  // else its exit starts the next round
-  }
-  if (again) {
-    schedule_tree_round(tree_delay_);
-    tree_delay_ = std::min<util::Duration>(tree_delay_ * 2, kLastTreeCheck);
-  }
-  notes_.deliver();
-  launch_waiting();
-}
-
-/// Where /proc cannot be read: the slices' own groups are reached all the same, but what is not known to be gone is
-/// not.
-void LocalExecutor::Impl::blind_round(const std::vector<Slot*>& ending) {
-  bool again = false;
-  for (Slot* slot : ending) {
-    signal_running(*slot->running, {});
-    if (slot->running->is_given_up()) {
-      complete(*slot, "/proc cannot be read: whether anything of it is alive is not known");
-    } else {
-      again = true;
-    }
-  }
-  if (again) schedule_tree_round(kLastTreeCheck);
-  notes_.deliver();
-  launch_waiting();
-}
-
-void LocalExecutor::Impl::signal_running(Running& running, const std::vector<proc::Process>& tree) {
-  if (running.killed_at) {
-    proc::signal_tree(running.pid, tree, SIGKILL);
-  } else if (running.term_asked) {
-    proc::signal_tree(running.pid, tree, SIGTERM);
-    proc::signal_tree(running.pid, tree, SIGCONT);  // a stopped process cannot act on it
-  }
-  running.term_asked = false;
-  running.signalled = true;
-}
-
-/// Completes an attempt of which nothing is alive, or which cannot be killed. False: it lives on.
-bool LocalExecutor::Impl::settle(Slot& slot, const std::vector<proc::Process>& tree) {
-  Running& running = *slot.running;
-  // One look at /proc can miss a process that was forked while it was going on and whose parent is gone: two cannot.
-  const bool was_empty = std::exchange(running.found_empty, tree.empty());
-  if (running.exited && tree.empty() && was_empty) {
-    complete(slot);
-    return true;
-  }
-  if (!running.is_given_up()) return false;
-  std::string pids;
-  for (const auto& process : tree) pids += " " + std::to_string(process.pid);
-  complete(slot, "SIGKILL has had no effect for 10 s on process" + pids);
-  return true;
 }
 
 /// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.

@@ -20,6 +20,9 @@ namespace runner::exec {
 /// SIGKILL takes effect at once unless the kernel itself is stuck.
 inline constexpr auto kUnkillableAfter = std::chrono::seconds(10);
 
+/// Whether the processes of an attempt are stopped by us, and whether all of them are known to be as they should.
+enum class Standing : std::uint8_t { no, stopping, stopped, continuing };
+
 /// One attempt with a process.
 struct Running {
   LaunchRequest request;
@@ -37,6 +40,14 @@ struct Running {
   bool signalled = false;    ///< by us: it ends when its whole tree has
   std::optional<util::TimePoint> killed_at;
 
+  Standing standing = Standing::no;
+  bool found_settled = false;                  ///< the last look found it as it is to be
+  std::optional<util::TimePoint> stood_since;  ///< suspended
+  util::Duration stood{};                      ///< before that; no part of the runtime
+
+  [[nodiscard]] util::Duration stood_until(util::TimePoint now) const {
+    return stood + (stood_since ? now - *stood_since : util::Duration::zero());
+  }
   [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
   [[nodiscard]] bool is_given_up() const { return killed_at && util::steady_now() - *killed_at >= kUnkillableAfter; }
 };

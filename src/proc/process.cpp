@@ -55,6 +55,8 @@ std::optional<Process> read_process(pid_t pid) {
   process.name = text.substr(comm_begin + 1, comm_end - comm_begin - 1);
   text.remove_prefix(comm_end + 2);
   process.alive = text.front() != 'Z' && text.front() != 'X';
+  process.in_kernel = text.front() == 'D';
+  process.stopped = text.front() == 'T' || text.front() == 't';
   process.parent = stat_field<pid_t>(text, 4);
   process.group = stat_field<pid_t>(text, 5);
   process.session = stat_field<pid_t>(text, 6);

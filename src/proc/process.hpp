@@ -19,6 +19,8 @@ struct Process {
   pid_t foreground = -1;    ///< the group in the foreground of its terminal; -1: it has no terminal
   std::uint64_t start = 0;  ///< clock ticks since boot; with the pid it names a process for good
   bool alive = false;       ///< neither a zombie nor dead
+  bool stopped = false;     ///< by a signal or a debugger
+  bool in_kernel = false;   ///< in a call that no signal interrupts: it takes one before it runs again
   std::string name;         ///< of the program, at most 15 bytes, as the process sets it: not to be trusted
 };
 

@@ -43,6 +43,7 @@ struct Loop::Asio {
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
       if (!is_ignored(signal)) signals.add(signal);
     }
+    for (const int signal : {SIGUSR1, SIGUSR2}) signals.add(signal);
     signals.add(SIGCONT);  // whatever our parent ignored: by it we are told that the guard has died
   }
 
@@ -90,6 +91,7 @@ void Loop::begin() {
   tell_initial();
   move_run(core::State::ready);
   move_run(core::State::running);
+  look_at_load(util::steady_now());
   feed(core::Start{});
   on_signal(SIGCONT);  // the guard may have died before we could be told
 }
@@ -205,19 +207,6 @@ void Loop::carry_out(const core::MoveJob& action) {
   when_committed(last_sequence_, std::move(event));
 }
 
-/// Nothing to record: it follows from what is.
-void Loop::carry_out(const core::DisableSlice& action) {
-  core::Event event;
-  event.at = wall_now();
-  event.state = core::State::disabled;
-  event.id = {.job = action.job, .slice = action.slice, .number = 0};
-  event.key = setup_.spec->jobs[action.job].slices.key(action.slice);
-  event.name = slice_name(event.id, event.key);
-  event.pid = ::getpid();
-  event.reason = action.reason;
-  when_committed(last_sequence_, std::move(event));
-}
-
 void Loop::carry_out(const core::WakeAt& action) {
   asio_->wake.expires_at(action.at);
   asio_->wake.async_wait([this](const boost::system::error_code& error) {
@@ -247,6 +236,7 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   if (Readiness::is_probe(id)) return;
   LiveAttempt& attempt = live_.at(id);
   attempt.pid = pid;
+  attempt.since = util::steady_now();
   attempt.life.go(core::State::running);
   feed(core::Started{id});
   if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
@@ -262,6 +252,7 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   event.log = log;
   event.since = util::steady_now();
   when_committed(last_sequence_, std::move(event));
+  if (attempt.suspended) tell_standing(id, attempt);  // it was asked for before it had started
 }
 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
@@ -369,36 +360,12 @@ void Loop::await_signal() {
   });
 }
 
-void Loop::on_signal(int signal) {
-  int level = stop_level_;
-  const bool guard_is_lost = signal == SIGCONT && setup_.guard_is_lost && setup_.guard_is_lost();
-  if (guard_is_lost) level = 3;
-  if (signal == SIGINT) level = std::min(level + 1, 3);
-  if (signal == SIGHUP) level = std::max(level, 1);
-  if (signal == SIGTERM) level = std::max(level, 2);
-  if (level == stop_level_) return;
-  stop_level_ = level;
-  if (result_.signal == 0) result_.signal = guard_is_lost ? SIGKILL : signal;
-  const std::string name = guard_is_lost ? "the guard of this run was killed" : core::signal_name(signal);
-  const std::string count = util::format_count(scheduler_.running()) + " running";
-  if (level == 1) {
-    notice(name + ": no further slice is started, " + count +
-           " may end; press Ctrl-C again (or send SIGTERM) to terminate them");
-    feed(core::Control::drain);
-  } else if (level == 2) {
-    notice(name + ": terminating " + count + "; Ctrl-C (SIGINT) once more kills them at once");
-    feed(core::Control::terminate);
-  } else {
-    notice(name + ": killing " + count);
-    feed(core::Control::kill);
-  }
-}
-
 void Loop::await_tick() {
   asio_->tick.expires_after(kTickPeriod);
   asio_->tick.async_wait([this](const boost::system::error_code& error) {
     if (error || over_) return;
     write_reports(util::steady_now());
+    look_at_load(util::steady_now());
     for (auto* observer : setup_.observers) observer->on_tick(setup_.view, util::steady_now());
     await_tick();
   });

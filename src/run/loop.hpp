@@ -33,7 +33,9 @@ struct LoopSetup {
   const core::Spec* spec = nullptr;
   std::vector<core::JobPlan> plans;
   core::Resources capacity;
-  core::RunView view;  ///< as it stands before the first launch
+  std::uint32_t most_slots = UINT32_MAX;  ///< that `scale` may ask for
+  std::string most_slots_because = {};    ///< what limits them, "" if nothing was found to
+  core::RunView view;                     ///< as it stands before the first launch
   std::vector<report::Observer*> observers;
   log::RunLog* log = nullptr;
   /// Asked at the start and at every SIGCONT: whether the process that watches over this one has died. Then all is
@@ -66,6 +68,14 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   /// Something a user should know; shown by every observer and logged.
   void notice(const std::string& message);
 
+  // Steering, on the loop's thread: steering.cpp. What was done is in the record, with who asked for it.
+  /// `slices` as --slices has them, of several jobs also JOB; none: the whole run. Returns how many slices it made a
+  /// difference to, or why nothing was done.
+  util::Result<std::uint64_t> steer(core::Steering what, const std::vector<std::string>& slices, const std::string& by);
+  util::Result<void> scale(std::uint32_t slots, const std::string& by);
+  [[nodiscard]] std::uint32_t slots() const { return scheduler_.slots(); }
+  [[nodiscard]] const core::RunView& view() const { return setup_.view; }
+
   // ExecutorEvents, on the loop's thread.
   void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) override;
   void finished(const core::AttemptId& id, core::Ending ending) override;
@@ -88,6 +98,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
     std::uint32_t slot = 0;
     core::Report report;               ///< what it has said of itself so far
     util::TimePoint report_written{};  ///< when that went to the record last
+    util::TimePoint since{};           ///< when it started
+    bool suspended = false;            ///< or to be, once it has started
   };
   /// What becomes true once `sequence` is on disk.
   struct Pending {
@@ -106,6 +118,11 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void carry_out(const core::Halt& action);
   void carry_out(const core::MoveJob& action);
   void carry_out(const core::DisableSlice& action);
+  void carry_out(const core::EnableSlice& action);
+  void carry_out(const core::Suspend& action);
+  void carry_out(const core::Continue& action);
+  void carry_out(const core::MoveRun& action);
+  void carry_out(const core::Steered& action);
   void carry_out(const core::WakeAt& action);
   void carry_out(const core::Done& action);
 
@@ -115,6 +132,12 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void await_signal();
   void await_tick();
   void write_reports(util::TimePoint now);
+  void on_scale_signal(int signal);
+  void record_steering(const std::string& by, const std::string& what, const std::string& job,
+                       const std::string& slices);
+  void look_at_load(util::TimePoint now);
+  void tell(const std::string& message);
+  void tell_standing(const core::AttemptId& id, LiveAttempt& attempt);
   void record_failed(const std::string& message);
   void announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
                     std::optional<util::Duration> retry_in, store::Sequence sequence);
@@ -144,6 +167,9 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   util::WallTime begun_at_{};
   util::TimePoint begun_{};
   store::Sequence last_sequence_ = 0;
+  std::optional<util::TimePoint> load_seen_;  ///< when the machine's load was looked at last
+  bool held_by_load_ = false;
+  core::Steered answer_;  ///< to what was asked for last
   LoopResult result_;
   bool done_ = false;   ///< the scheduler has nothing left
   bool over_ = false;   ///< and everything about it is on disk

@@ -408,6 +408,10 @@ Capacity capacity(const core::Spec& spec, const host::Machine& machine, bool cap
   Capacity capacity;
   capacity.resources = {.slots = wanted, .cpus_milli = std::int64_t{machine.cpus} * 1000, .memory = machine.memory};
   const auto limit = [&](std::uint64_t slots, const std::string& why) {
+    if (slots < capacity.most_slots) {
+      capacity.most_slots = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, slots));
+      capacity.most_slots_because = why;
+    }
     if (slots >= capacity.resources.slots) return;
     capacity.resources.slots = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, slots));
     capacity.note =

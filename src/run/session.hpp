@@ -59,7 +59,9 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request);
 /// room for is not tried: a slice that could be started but cannot start its own processes would fail.
 struct Capacity {
   core::Resources resources;
-  std::string note;  ///< why the slots are fewer than n_procs, for people; "" if they are not
+  std::uint32_t most_slots = 100'000;  ///< what there is room for; the spec takes no more
+  std::string most_slots_because{};    ///< "" if no limit was found
+  std::string note;                    ///< why the slots are fewer than n_procs, for people; "" if they are not
 };
 /// `captured`: the slices' output goes through pipes (--print).
 Capacity capacity(const core::Spec& spec, const host::Machine& machine, bool captured);

@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
-const std::vector<std::string> kRunKeys = {"name",      "n_procs",   "limits", "services",
-                                           "state_dir", "keep_runs", "log",    "print"};
+const std::vector<std::string> kRunKeys = {"name",      "n_procs", "limits", "services", "state_dir",
+                                           "keep_runs", "log",     "print",  "load_max", "memory_min"};
 
 /// `8`, `auto`, `50%`; an error says what is wanted.
 util::Result<core::ProcCount> parse_n_procs(const std::string& text) {
@@ -117,6 +117,10 @@ void read_run(const Node& root, core::Spec& spec, Reader& reader) {
       spec.keep_runs = static_cast<std::uint32_t>(*n);
     }
   }
+  if (const Node* node = root.find("load_max")) {
+    spec.load_max = reader.positive_number(*node, "load_max", static_cast<double>(kMaxProcs));
+  }
+  if (const Node* node = root.find("memory_min")) spec.memory_min = reader.size(*node, "memory_min", false);
   if (const Node* node = root.find("log")) read_log(*node, spec, reader);
   if (const Node* node = root.find("print")) {
     if (const auto word = reader.word(*node, "print", {"none", "group", "line"})) {

@@ -38,6 +38,7 @@ void Batch::add(Operation&& operation) {
     void operator()(core::Ending& ending) const { batch.change_of(id).ending = std::move(ending); }
     void operator()(RunMoved& moved) const { batch.run_moved_ = std::move(moved); }
     void operator()(JobMoved& moved) const { batch.jobs_moved_[id.job] = std::move(moved); }
+    void operator()(SteeringRecord& record) const { batch.steered_.push_back(std::move(record)); }
   };
   std::visit(Visitor{*this, id}, operation.what);
 }
@@ -47,6 +48,7 @@ void Batch::clear() {
   last_change_.clear();
   run_moved_.reset();
   jobs_moved_.clear();
+  steered_.clear();
 }
 
 }  // namespace runner::store

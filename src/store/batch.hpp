@@ -12,6 +12,7 @@
 
 #include "core/attempt.hpp"
 #include "core/lifecycle.hpp"
+#include "store/store.hpp"
 
 namespace runner::store {
 
@@ -38,8 +39,8 @@ struct JobMoved {
 
 /// One call of the writer's.
 struct Operation {
-  core::AttemptId id;  ///< not of RunMoved; of JobMoved the job alone
-  std::variant<Claimed, Unclaimed, Started, core::Report, core::Ending, RunMoved, JobMoved> what;
+  core::AttemptId id;  ///< not of RunMoved and SteeringRecord; of JobMoved the job alone
+  std::variant<Claimed, Unclaimed, Started, core::Report, core::Ending, RunMoved, JobMoved, SteeringRecord> what;
 };
 
 /// What has to happen to one row of the attempt table.
@@ -64,6 +65,7 @@ class Batch {
   [[nodiscard]] const std::optional<RunMoved>& run_moved() const { return run_moved_; }
   /// The last state of each job that moved.
   [[nodiscard]] const std::map<std::uint32_t, JobMoved>& jobs_moved() const { return jobs_moved_; }
+  [[nodiscard]] const std::vector<SteeringRecord>& steered() const { return steered_; }
 
  private:
   struct Hash {
@@ -75,6 +77,7 @@ class Batch {
   std::unordered_map<core::AttemptId, std::size_t, Hash> last_change_;  ///< id -> position in changes_
   std::optional<RunMoved> run_moved_;
   std::map<std::uint32_t, JobMoved> jobs_moved_;
+  std::vector<SteeringRecord> steered_;
 };
 
 }  // namespace runner::store

@@ -154,6 +154,12 @@ int write_job_state(Database& database, std::int64_t run, std::uint32_t job, con
   return statement->run(core::name(moved.state), unix_seconds(moved.at), moved.reason, run, job);
 }
 
+int write_steering(Database& database, std::int64_t run, const SteeringRecord& record) {
+  auto statement = database.prepare("INSERT INTO steering VALUES (?, ?, ?, ?, ?, ?)");
+  if (!statement) return database.code();
+  return statement->run(run, unix_seconds(record.at), record.by, record.what, record.job, record.slices);
+}
+
 int write_run_state(Database& database, std::int64_t run, const RunMoved& moved) {
   const bool over = moved.state == core::State::completed || moved.state == core::State::terminated;
   const auto ended_at = over ? std::optional<double>(unix_seconds(moved.at)) : std::nullopt;
@@ -170,6 +176,7 @@ Result<void> delete_runs(Database& database, const std::vector<std::string>& run
     for (const char* sql :
          {"DELETE FROM counter WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
           "DELETE FROM attempt WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
+          "DELETE FROM steering WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
           "DELETE FROM job WHERE run IN (SELECT number FROM run WHERE number = ?1 OR part_of = ?1)",
           "DELETE FROM run WHERE number = ?1 OR part_of = ?1"}) {
       if (auto done = run_once(database, sql, **found); !done) return done;

@@ -20,6 +20,7 @@ util::Result<std::int64_t> update_resumed_run(Database& database, const NewRun& 
                                               const std::vector<Remap>& remaps);
 
 /// SQLITE_OK, or why not.
+int write_steering(Database& database, std::int64_t run, const SteeringRecord& record);
 int write_job_state(Database& database, std::int64_t run, std::uint32_t job, const JobMoved& moved);
 int write_run_state(Database& database, std::int64_t run, const RunMoved& moved);
 

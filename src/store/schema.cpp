@@ -110,6 +110,17 @@ FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.
 WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
 )sql";
 
+constexpr const char* kSteering = R"sql(
+CREATE TABLE steering (        -- what was asked of the run while it was live
+  run INTEGER NOT NULL,
+  at REAL NOT NULL,
+  user TEXT NOT NULL,
+  what TEXT NOT NULL,          -- suspend, resume, cancel, retry, disable, enable, scale
+  job TEXT NOT NULL,           -- '' for all
+  slices TEXT NOT NULL         -- '' for all; of scale the number of slots
+);
+)sql";
+
 /// What turns a file of version n into one of version n + 1, from n = 1.
 constexpr std::array kUpgrades = {
     "ALTER TABLE run ADD COLUMN boot_id TEXT; ALTER TABLE run ADD COLUMN containment TEXT; "
@@ -118,6 +129,7 @@ constexpr std::array kUpgrades = {
     "ALTER TABLE job ADD COLUMN state_at REAL; ALTER TABLE job ADD COLUMN reason TEXT; "
     "ALTER TABLE attempt ADD COLUMN progress REAL; ALTER TABLE attempt ADD COLUMN status TEXT",
     kCounters,
+    kSteering,
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 
@@ -144,7 +156,7 @@ util::Result<void> in_transaction(Database& database, Work work) {
 
 util::Result<void> create(Database& database) {
   const std::string version = set_meta(std::to_string(kSchemaVersion));
-  for (const char* sql : {kTables, kCounters, kViews, version.c_str()}) {
+  for (const char* sql : {kTables, kCounters, kSteering, kViews, version.c_str()}) {
     if (database.execute(sql) != SQLITE_OK) return database.error();
   }
   return {};

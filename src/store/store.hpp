@@ -56,6 +56,15 @@ struct Remap {
   std::vector<Move> moves;
 };
 
+/// What somebody asked of a live run, and was done.
+struct SteeringRecord {
+  util::WallTime at{};
+  std::string by;
+  std::string what;    ///< suspend, resume, cancel, retry, disable, enable, scale
+  std::string job;     ///< "": all
+  std::string slices;  ///< as --slices has them, "" for all; of scale the number of slots
+};
+
 /// Called on the writer's thread.
 class WriterEvents {
  public:
@@ -110,6 +119,7 @@ class Writer {
   virtual void hurry() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
   virtual Sequence job_state(std::uint32_t job, core::State state, util::WallTime at, std::string reason) = 0;
+  virtual Sequence steered(SteeringRecord record) = 0;
 
   /// The last call: commits what is queued, joins, and moves the record from its WAL into the database. An error is a
   /// failed fsync then; all that was acknowledged is in the WAL. The destructor does the same and says nothing.

@@ -101,6 +101,7 @@ class SqliteWriter final : public Writer {
   Sequence job_state(std::uint32_t job, core::State state, util::WallTime at, std::string reason) override {
     return push({{.job = job, .slice = 0, .number = 0}, JobMoved{state, at, std::move(reason)}});
   }
+  Sequence steered(SteeringRecord record) override { return push({{}, std::move(record)}); }
 
  private:
   struct Failure {
@@ -334,6 +335,9 @@ int SqliteWriter::write(const Batch& batch) {
   }
   for (const auto& [job, moved] : batch.jobs_moved()) {
     if (const int code = write_job_state(database_, run_, job, moved); code != SQLITE_OK) return code;
+  }
+  for (const SteeringRecord& record : batch.steered()) {
+    if (const int code = write_steering(database_, run_, record); code != SQLITE_OK) return code;
   }
   if (batch.run_moved()) {
     if (const int code = write_run_state(database_, run_, *batch.run_moved()); code != SQLITE_OK) return code;

@@ -43,6 +43,7 @@ class Sim {
   }
   void end(AttemptId id, Outcome outcome, int exit_code = 0) {
     REQUIRE(running.erase(id) == 1);
+    suspended.erase(id);
     Ending ending;
     ending.outcome = outcome;
     ending.exit_code = exit_code;
@@ -89,6 +90,10 @@ class Sim {
   std::vector<std::string> halts;
   std::vector<MoveJob> moves;
   std::vector<DisableSlice> disabled;
+  std::vector<EnableSlice> enabled;
+  std::set<AttemptId> suspended;  ///< of those that run
+  std::vector<State> run_moves;
+  Steered answer;  ///< the last
   std::optional<util::TimePoint> wake;
   std::uint64_t unacknowledged = 0;
   int done = 0;
@@ -107,8 +112,10 @@ class Sim {
       starting_.push_back(launch->id);
     } else if (const auto* terminate = std::get_if<Terminate>(&action)) {
       terminated.push_back(terminate->id);
+      suspended.erase(terminate->id);  // it is continued with that
     } else if (const auto* kill = std::get_if<Kill>(&action)) {
       killed.push_back(kill->id);
+      suspended.erase(kill->id);
     } else if (const auto* settle = std::get_if<Settle>(&action)) {
       settled.push_back(*settle);
     } else if (const auto* abandon = std::get_if<Abandon>(&action)) {
@@ -119,9 +126,21 @@ class Sim {
       moves.push_back(*moved);
     } else if (const auto* slice = std::get_if<DisableSlice>(&action)) {
       disabled.push_back(*slice);
+    } else if (const auto* enabled_slice = std::get_if<EnableSlice>(&action)) {
+      enabled.push_back(*enabled_slice);
+    } else if (const auto* stop = std::get_if<Suspend>(&action)) {
+      REQUIRE(running.contains(stop->id));
+      REQUIRE(suspended.insert(stop->id).second);
+    } else if (const auto* go_on = std::get_if<Continue>(&action)) {
+      REQUIRE(suspended.erase(go_on->id) == 1);
+    } else if (const auto* run = std::get_if<MoveRun>(&action)) {
+      run_moves.push_back(run->state);
+    } else if (const auto* answered = std::get_if<Steered>(&action)) {
+      answer = *answered;
     } else if (const auto* wish = std::get_if<WakeAt>(&action)) {
       wake = wish->at;
     } else {
+      REQUIRE(std::holds_alternative<Done>(action));
       ++done;
     }
     for (const AttemptId& id : std::exchange(starting_, {})) feed(Started{id});

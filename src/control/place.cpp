@@ -1,0 +1,131 @@
+#include "control/place.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "util/private_file.hpp"
+#include "util/text.hpp"
+
+namespace runner::control {
+namespace {
+
+constexpr const char* kPointer = "/control";
+constexpr int kBacklog = 64;
+
+/// A directory, and nobody but this user can change what is in it.
+bool is_ours_alone(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+         (info.st_mode & 077) == 0;
+}
+
+std::string name_for(const std::string& state_dir) {
+  std::uint64_t hash = 0xCBF29CE484222325ULL;  // FNV-1a
+  for (const char c : state_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
+  std::array<char, 24> text{};
+  (void)std::snprintf(text.data(), text.size(), "/%016llx", static_cast<unsigned long long>(hash));
+  return text.data();
+}
+
+std::optional<std::string> made(const std::string& directory) {
+  if (::mkdir(directory.c_str(), 0700) == 0) (void)::chmod(directory.c_str(), 0700);
+  return is_ours_alone(directory) ? std::optional(directory) : std::nullopt;
+}
+
+util::Result<Listener> listen_at(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return util::errno_error("control socket " + path, ENAMETOOLONG);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  util::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return util::errno_error("control socket", errno);
+  (void)::fchmod(socket.get(), 0600);  // what bind() makes has this mode
+  (void)::unlink(path.c_str());
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), kBacklog) != 0) {
+    return util::errno_error("control socket " + path, errno);
+  }
+  return Listener{std::move(socket), path};
+}
+
+}  // namespace
+
+util::Result<Listener> listen_for(const std::string& state_dir) {
+  std::vector<std::string> places;
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && *runtime == '/' && is_ours_alone(runtime)) {
+    if (const auto directory = made(std::string(runtime) + "/runner"))
+      places.push_back(*directory + name_for(state_dir));
+  }
+  places.push_back(state_dir + "/control.sock");
+  if (const auto directory = made("/tmp/runner-" + std::to_string(::geteuid()))) {
+    places.push_back(*directory + name_for(state_dir));
+  }
+  util::Error trouble;
+  for (const std::string& place : places) {
+    auto listener = listen_at(place);
+    if (!listener) {
+      trouble = listener.error();
+      continue;
+    }
+    const auto pointer = util::open_private(state_dir + kPointer, O_WRONLY | O_CREAT | O_TRUNC);
+    auto written = pointer ? util::write_all(pointer->get(), place + "\n", state_dir + kPointer)
+                           : util::Result<void>(pointer.error());
+    if (!written) {
+      (void)::unlink(place.c_str());
+      return written.error();
+    }
+    return listener;
+  }
+  return trouble;
+}
+
+void remove_place(const std::string& state_dir, const std::string& path) {
+  (void)::unlink(path.c_str());
+  (void)::unlink((state_dir + kPointer).c_str());
+}
+
+util::Result<std::string> find_place(const std::string& state_dir) {
+  const auto fd = util::open_no_links(state_dir + kPointer, O_RDONLY);
+  if (!fd) return fd.error();
+  std::array<char, 4096> text{};
+  const ssize_t n = ::read(fd->get(), text.data(), text.size());
+  if (n <= 0) return util::errno_error(state_dir + kPointer, n < 0 ? errno : ENOENT);
+  const std::string_view line(text.data(), static_cast<std::size_t>(n));
+  return std::string(line.substr(0, line.find('\n')));
+}
+
+Peer peer_of(int socket) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return {};
+  return {.trusted = who.uid == ::geteuid() || who.uid == 0, .uid = who.uid};
+}
+
+std::string user_name(unsigned uid) {
+  constexpr std::size_t kMax = std::size_t{1} << 20U;
+  if (const auto text = util::read_file("/etc/passwd", kMax)) {
+    std::istringstream lines(*text);
+    for (std::string line; std::getline(lines, line);) {
+      const auto name_end = line.find(':');
+      const auto uid_begin = name_end == std::string::npos ? name_end : line.find(':', name_end + 1);
+      if (uid_begin == std::string::npos) continue;
+      const auto uid_end = line.find(':', uid_begin + 1);
+      if (line.substr(uid_begin + 1, uid_end - uid_begin - 1) == std::to_string(uid)) return line.substr(0, name_end);
+    }
+  }
+  return "uid " + std::to_string(uid);
+}
+
+}  // namespace runner::control

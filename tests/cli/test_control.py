@@ -1,0 +1,335 @@
+"""A live run is seen and steered: by subcommands, by HTTP on its socket, and by SIGUSR1 and SIGUSR2."""
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import unittest
+
+from support import RunnerTest, crash, engine_pid, is_alive, wait_for
+
+# Each slice says that it is there, then waits to be let go.
+WAITS = """
+slices: 0-5
+n_procs: 2
+command: ': > on.{slice}; while [ ! -e go.{slice} ]; do sleep 0.02; done'
+"""
+
+
+def is_stopped(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as text:
+            return text.read().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("runner", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+class ControlTest(RunnerTest):
+    def live(self, text=WAITS, *args, on=(0, 1), **more):
+        self.spec(text)
+        process = self.start("jobs.yaml", *args, **more)
+        for slice_ in on:
+            self.is_on(slice_)
+        wait_for(lambda: (self.state_dir() / "control").exists(), "the run listens")
+        return process
+
+    def is_on(self, slice_):
+        wait_for(lambda: (self.dir / f"on.{slice_}").exists(), f"slice {slice_} runs")
+
+    def let_go(self, *slices):
+        for slice_ in slices:
+            self.write(f"go.{slice_}", "")
+
+    def finish(self, process, code=0):
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, code, err)
+        return err
+
+    def path(self):
+        return self.read(".runner/jobs/control").strip()
+
+    def ask(self, method, target, body=None):
+        connection = UnixConnection(self.path())
+        self.addCleanup(connection.close)
+        connection.request(method, target, json.dumps(body) if body is not None else None)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+    def pids(self):
+        """Slice -> pid, of those that run or are suspended."""
+        return {one["slice"]: one["pid"] for one in self.ask("GET", "/v1/slices?limit=1000")[1]["slices"] if "pid" in one}
+
+    def steering(self):
+        return self.rows("SELECT what, job, slices, user FROM steering ORDER BY at")
+
+
+class Subcommands(ControlTest):
+    def test_a_suspended_run_stands_still_and_goes_on(self):
+        process = self.live()
+        pids = wait_for(lambda: len(self.pids()) == 2 and self.pids(), "both are told of").values()
+        self.ok("suspend", "jobs.yaml")
+        wait_for(lambda: all(is_stopped(pid) for pid in pids), "they are stopped")
+        self.let_go(0, 1, 2, 3, 4, 5)
+        wait_for(lambda: self.ask("GET", "/v1/run")[1]["run"]["state"] == "suspended", "the run is")
+        self.assertFalse((self.dir / "on.2").exists())
+        refused = self.ok("suspend", "jobs.yaml", code=2)
+        self.assertIn("nothing to suspend", refused.stderr)
+        self.ok("resume", "jobs.yaml")
+        self.finish(process)
+        user = {row[3] for row in self.steering()}
+        self.assertEqual([row[:3] for row in self.steering()], [("suspend", "", ""), ("resume", "", "")])
+        self.assertEqual(len(user), 1)
+        log = self.run_log()
+        for state in ("suspended", "running", "completed"):
+            self.assertRegex(log, rf"\[jobs\] pid:\d+ {state}")
+            self.assertRegex(log, rf"\[jobs/0\] pid:\d+ {state}")
+        self.assertIn(f"suspend by {user.pop()}: jobs, 2 slices", log)
+        self.assertFalse((self.state_dir() / "control").exists())
+
+    def test_resume_of_a_run_that_is_not_live_finishes_it(self):
+        self.spec("slices: 0-1\nretries: 0\ncommand: test -e fixed || test {slice} = 1\n")
+        self.ok("jobs.yaml", code=1)
+        self.write("fixed", "")
+        self.ok("resume", "jobs.yaml")
+        self.assertEqual(len(self.rows()), 3)
+
+    def test_resume_of_a_live_run_that_is_not_suspended_says_that_it_is_live(self):
+        process = self.live()
+        refused = self.ok("resume", "jobs.yaml", code=75)
+        self.assertIn("is live", refused.stderr)
+        self.let_go(0, 1, 2, 3, 4, 5)
+        self.finish(process)
+
+    def test_a_cancelled_slice_is_ended_or_left_out_and_the_others_go_on(self):
+        process = self.live(WAITS + "retries: 3\n")
+        self.ok("cancel", "jobs.yaml", "--slices", "0,4")
+        self.let_go(1, 2, 3, 5)
+        self.finish(process, code=1)
+        self.assertEqual([row[2] for row in self.rows() if row[0] in (0, 4)], ["cancelled"])
+        self.assertIn("cancelled by", self.run_log())
+        self.ok("resume", "jobs.yaml", "-n")
+        self.let_go(0, 4)
+        self.ok("jobs.yaml", "--resume")
+
+    def test_a_cancelled_run_ends_with_3(self):
+        process = self.live()
+        self.ok("suspend", "jobs.yaml")  # what is stopped can be ended
+        self.ok("cancel", "jobs.yaml")
+        err = self.finish(process, code=3)
+        self.assertIn("cancelled by", err)
+
+    def test_a_failed_slice_is_retried_while_the_run_is_live(self):
+        process = self.live("slices: 0-1\nn_procs: 2\nretries: 0\n"
+                            "command: ': > on.{slice}; while [ ! -e go.{slice} ]; do sleep 0.02; done; test -e fixed'\n")
+        self.let_go(0)
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=terminated")[1]["total"] == 1, "slice 0 has failed")
+        self.write("fixed", "")
+        self.ok("retry", "jobs.yaml")
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=completed")[1]["total"] == 1, "slice 0 has succeeded")
+        self.let_go(1)
+        self.finish(process)
+        self.assertEqual([row[:3] for row in self.rows()],
+                         [(0, 1, "failed"), (0, 2, "succeeded"), (1, 1, "succeeded")])
+
+    def test_disabled_slices_do_not_run_until_they_are_enabled(self):
+        process = self.live()
+        self.ok("disable", "jobs.yaml", "--slices", "2-5")
+        self.ok("enable", "jobs.yaml", "--slices", "3-5")
+        self.let_go(0, 1, 2, 3, 4, 5)
+        self.finish(process, code=1)
+        self.assertFalse((self.dir / "on.2").exists())
+        self.assertRegex(self.run_log(), r"\[jobs/2\] pid:\d+ disabled, disabled by ")
+
+    def test_scale_and_signals_change_how_many_run(self):
+        process = self.live()
+        self.ok("scale", "jobs.yaml", "3")
+        self.is_on(2)
+        process.send_signal(signal.SIGUSR1)
+        self.is_on(3)
+        process.send_signal(signal.SIGUSR2)
+        wait_for(lambda: "SIGUSR2" in self.run_log(), "that is in the log")
+        self.let_go(0)
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=completed")[1]["total"] == 1, "slice 0 has ended")
+        self.assertFalse((self.dir / "on.4").exists())
+        self.let_go(1, 2, 3, 4, 5)
+        self.finish(process)
+        self.assertEqual([row[2] for row in self.steering()], ["3", "4", "3"])
+        for wrong in ("0", "many"):
+            self.assertIn("N is a number", self.ok("scale", "jobs.yaml", wrong, code=2).stderr)
+
+    def test_where_no_run_is_live_it_says_what_to_type(self):
+        self.spec("slices: 0-1\ncommand: 'true'\n")
+        self.assertIn("no run of jobs.yaml is recorded", self.ok("suspend", "jobs.yaml", code=2).stderr)
+        self.ok("jobs.yaml")
+        self.assertIn("runner status jobs.yaml", self.ok("suspend", "jobs.yaml", code=2).stderr)
+
+    def test_a_crash_leaves_a_stale_socket_that_the_resume_replaces(self):
+        process = self.live()
+        path = self.path()
+        crash(process)
+        self.assertTrue(os.path.exists(path))
+        self.let_go(0, 1, 2, 3, 4, 5)
+        self.ok("resume", "jobs.yaml")
+        self.assertFalse(os.path.exists(path))
+
+
+class Api(ControlTest):
+    def setUp(self):
+        super().setUp()
+        self.process = self.live()
+
+    def end(self):
+        self.let_go(0, 1, 2, 3, 4, 5)
+        self.finish(self.process)
+
+    def test_the_socket_is_its_owners_alone(self):
+        mode = os.stat(self.path()).st_mode
+        self.assertTrue(stat.S_ISSOCK(mode))
+        self.assertEqual(mode & 0o777, 0o600)
+        self.assertEqual(os.stat(os.path.dirname(self.path())).st_mode & 0o077, 0)
+        self.end()
+
+    @unittest.skipUnless(shutil.which("curl"), "no curl")
+    def test_curl_works(self):
+        out = subprocess.run(["curl", "-s", "--unix-socket", self.path(), "http://runner/v1/run"], check=True,
+                             stdout=subprocess.PIPE).stdout
+        self.assertEqual(json.loads(out)["run"]["name"], "jobs")
+        self.end()
+
+    def test_slices_come_by_page_and_filter(self):
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=running")[1]["total"] == 2, "two run")
+        status, page = self.ask("GET", "/v1/slices?state=ready&offset=1&limit=2")
+        self.assertEqual((status, page["total"]), (200, 4))
+        self.assertEqual([one["slice"] for one in page["slices"]], [3, 4])
+        self.assertEqual(self.ask("GET", "/v1/slices?job=none")[0], 404)
+        self.assertEqual(self.ask("GET", "/v1/slices?state=lazy")[0], 400)
+        self.assertEqual(self.ask("GET", "/v1/slices?offset=-1")[0], 400)
+        self.end()
+
+    def test_what_cannot_be_is_refused_with_a_reason(self):
+        for method, target, body, code in (("GET", "/", None, 404), ("POST", "/v1/run", {}, 405),
+                                           ("GET", "/v1/suspend", None, 405), ("POST", "/v1/scale", {}, 400),
+                                           ("POST", "/v1/scale", {"n_procs": 0}, 409),
+                                           ("POST", "/v1/suspend", {"slices": 7.5}, 400),
+                                           ("POST", "/v1/suspend", {"slices": "9-99"}, 409),
+                                           ("POST", "/v1/suspend", ["x"], 400), ("POST", "/v1/retry", {}, 409)):
+            with self.subTest(target=target, body=body):
+                status, answer = self.ask(method, target, body)
+                self.assertEqual(status, code, answer)
+                self.assertTrue(answer["error"])
+        self.assertEqual(self.ask("POST", "/v1/suspend", {"slices": [0, "2-3"]}), (200, {"slices": 3}))
+        self.assertEqual(self.ask("POST", "/v1/resume", {"job": "jobs"})[0], 200)
+        self.end()
+
+    def test_events_are_a_stream_that_ends_with_the_run(self):
+        connection = UnixConnection(self.path())
+        connection.request("GET", "/v1/events")
+        response = connection.getresponse()
+        self.end()
+        events = [json.loads(line) for line in response.read().decode().splitlines()]
+        self.assertEqual(sum(one.get("outcome") == "succeeded" for one in events), 6)
+        self.assertEqual((events[-1]["system"], events[-1]["state"]), ("run", "completed"))
+
+    def test_nonsense_does_no_harm(self):
+        randomness = random.Random(20261121)
+        whole = b"POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{\"slices\": \"9-9999\"}"
+        for _ in range(int(os.environ.get("RUNNER_FUZZ_REQUESTS", "300"))):
+            text = bytearray(whole)
+            for _ in range(randomness.randrange(1, 8)):
+                at = randomness.randrange(len(text))
+                kind = randomness.randrange(4)
+                if kind == 0:
+                    text[at] = randomness.randrange(256)
+                elif kind == 1:
+                    del text[at:at + randomness.randrange(1, 20)]
+                elif kind == 2:
+                    text[at:at] = bytes(randomness.randrange(256) for _ in range(randomness.randrange(1, 40)))
+                else:
+                    text[at:at] = text[:at]
+                text = text or bytearray(b"G")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(30)
+                client.connect(self.path())
+                try:
+                    client.sendall(text)
+                    client.shutdown(socket.SHUT_WR)
+                    while client.recv(65536):
+                        pass
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+        for long_one in (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n",
+                         b"POST /v1/suspend HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(30)
+                client.connect(self.path())
+                try:
+                    client.sendall(long_one)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+        self.assertEqual(self.ask("GET", "/v1/run")[0], 200)
+        self.ask("POST", "/v1/resume", {})
+        self.end()
+
+    def test_many_clients_that_say_nothing_do_not_keep_the_run_from_ending(self):
+        silent = []
+        for _ in range(100):
+            client = socket.socket(socket.AF_UNIX)
+            self.addCleanup(client.close)
+            client.connect(self.path())
+            silent.append(client)
+        self.end()
+
+
+class SlowReader(ControlTest):
+    def test_a_client_that_reads_nothing_costs_little_and_is_dropped(self):
+        self.spec("slices: 0-9999\nn_procs: 4\ncommand: 'true'\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: (self.state_dir() / "control").exists(), "the run listens")
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.connect(self.path())
+        client.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        engine = engine_pid(process)
+        most = 0
+        while is_alive(engine):
+            try:
+                with open(f"/proc/{engine}/status") as text:
+                    lines = [line for line in text if line.startswith("VmRSS")]
+            except OSError:
+                break
+            most = max([most] + [int(line.split()[1]) for line in lines])
+            if process.poll() is not None:
+                break
+        self.finish(process)
+        self.assertLess(most, 64 * 1024)
+
+
+class Throttle(ControlTest):
+    def test_a_loaded_machine_gets_one_slice_at_a_time(self):
+        process = self.live(WAITS + "memory_min: 1000000G\n", on=(0,))
+        self.let_go(*range(6))
+        err = self.finish(process)
+        self.assertEqual(err.count("less than memory_min is available"), 1)
+        for table, column in (("attempt", "started_at"),):
+            times = self.rows(f"SELECT started_at, ended_at FROM {table} ORDER BY {column}")
+            for before, after in zip(times, times[1:]):
+                self.assertLessEqual(before[1], after[0] + 0.001)
+
+
+if __name__ == "__main__":
+    unittest.main()
