@@ -12,7 +12,7 @@
 #include <cstring>
 #include <optional>
 #include <sstream>
-#include <vector>
+#include <utility>
 
 #include "util/private_file.hpp"
 #include "util/text.hpp"
@@ -61,34 +61,32 @@ util::Result<Listener> listen_at(const std::string& path) {
 
 }  // namespace
 
-util::Result<Listener> listen_for(const std::string& state_dir) {
-  std::vector<std::string> places;
+namespace {
+
+/// Where the user's session keeps such things; else beside the record; else, where that path is too long, in /tmp.
+util::Result<Listener> listen_somewhere(const std::string& state_dir) {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && *runtime == '/' && is_ours_alone(runtime)) {
-    if (const auto directory = made(std::string(runtime) + "/runner"))
-      places.push_back(*directory + name_for(state_dir));
+    const auto directory = made(std::string(runtime) + "/runner");
+    if (auto listener = directory ? listen_at(*directory + name_for(state_dir)) : util::Error{}) return listener;
   }
-  places.push_back(state_dir + "/control.sock");
-  if (const auto directory = made("/tmp/runner-" + std::to_string(::geteuid()))) {
-    places.push_back(*directory + name_for(state_dir));
-  }
-  util::Error trouble;
-  for (const std::string& place : places) {
-    auto listener = listen_at(place);
-    if (!listener) {
-      trouble = listener.error();
-      continue;
-    }
-    const auto pointer = util::open_private(state_dir + kPointer, O_WRONLY | O_CREAT | O_TRUNC);
-    auto written = pointer ? util::write_all(pointer->get(), place + "\n", state_dir + kPointer)
-                           : util::Result<void>(pointer.error());
-    if (!written) {
-      (void)::unlink(place.c_str());
-      return written.error();
-    }
-    return listener;
-  }
-  return trouble;
+  auto beside = listen_at(state_dir + "/control.sock");
+  if (beside) return beside;
+  const auto directory = made("/tmp/runner-" + std::to_string(::geteuid()));
+  return directory ? listen_at(*directory + name_for(state_dir)) : std::move(beside);
+}
+
+}  // namespace
+
+util::Result<Listener> listen_for(const std::string& state_dir) {
+  auto listener = listen_somewhere(state_dir);
+  if (!listener) return listener;
+  const std::string pointer = state_dir + kPointer;
+  const auto fd = util::open_private(pointer, O_WRONLY | O_CREAT | O_TRUNC);
+  const auto written = fd ? util::write_all(fd->get(), listener->path + "\n", pointer) : util::Result<void>(fd.error());
+  if (written) return listener;
+  (void)::unlink(listener->path.c_str());
+  return written.error();
 }
 
 void remove_place(const std::string& state_dir, const std::string& path) {

@@ -137,7 +137,9 @@ void StateDir::tidy(std::string_view run_id) const {
   if (!is_plain_name(run_id)) return;
   const fs::path dir = run_dir(run_id);
   std::error_code failure;
-  for (const fs::path& left : {dir / "spec.yaml.new", dir / "notify", fs::path(path_) / "latest.new"})
+  const fs::path state(path_);
+  for (const fs::path& left :
+       {dir / "spec.yaml.new", dir / "notify", state / "latest.new", state / "control", state / "control.sock"})
     fs::remove(left, failure);
   // Of attempts whose end is not known, which do not count. Links are not followed.
   if (const auto held = util::open_directory(dir.string())) {

@@ -75,8 +75,8 @@ class StateDir {
   [[nodiscard]] std::string run_dir(std::string_view run_id) const;
   /// Makes runs/<id>/ with a copy of the spec, points `latest` at it; replaces the copy where there is one (resume).
   [[nodiscard]] util::Result<void> create_run_dir(std::string_view run_id, std::string_view spec_text) const;
-  /// Removes what a runner that was killed left unfinished in a run's directory: drafts, counters, and slots' logs with
-  /// nothing in them. One with something in it is the output of an attempt that was lost, and stays.
+  /// Removes what a runner that was killed left unfinished in a run's directory: drafts, sockets, counters, and slots'
+  /// logs with nothing in them. One with something in it is the output of an attempt that was lost, and stays.
   void tidy(std::string_view run_id) const;
   /// Removes the directories of the oldest runs beyond `keep` (at least the newest stays); returns the ids that are
   /// gone now, for Writer::remove_runs.

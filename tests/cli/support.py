@@ -57,6 +57,19 @@ def crash(process):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     wait_for(lambda: not is_alive(engine), "the engine is dead")
+    # A child on its way to exec is runner still, and shares the lock.
+    wait_for(lambda: not any(map(is_runner_in(engine), map(int, filter(str.isdigit, os.listdir("/proc"))))),
+             "no child of it is on its way to exec")
+
+
+def is_runner_in(session):
+    """Whether a process is runner itself, in that session."""
+    def check(pid):
+        try:
+            return os.getsid(pid) == session and os.readlink(f"/proc/{pid}/exe") == os.path.realpath(RUNNER)
+        except OSError:
+            return False
+    return check
 
 
 class RunnerTest(unittest.TestCase):

@@ -111,11 +111,16 @@ class Suspend(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(processes_of(run_id), {})
 
+    def pids(self, count):
+        pids = [pid for (pid,) in self.rows("SELECT pid FROM attempt WHERE pid > 0")]
+        return pids if len(pids) == count else None
+
     def test_a_slice_that_is_killed_while_it_is_suspended_frees_its_tree(self):
         process, run_id = self.live("60s")
         self.ok("suspend", "jobs.yaml")
         wait_for(lambda: self.all_stopped(run_id), "all of the trees is stopped")
-        for (pid,) in self.rows("SELECT pid FROM attempt"):
+        pids = wait_for(lambda: self.pids(3), "all are recorded as started")
+        for pid in pids:
             os.kill(pid, 9)
         wait_for(lambda: not self.all_stopped(run_id), "the rest of the trees goes on, or is gone")
         self.write("go", "")
