@@ -21,9 +21,10 @@ command: ': > on.{slice}; while [ ! -e go.{slice} ]; do sleep 0.02; done'
 
 
 def is_stopped(pid):
+    """Or it has its SIGSTOP and waits in the kernel for a vfork child of it that is stopped."""
     try:
         with open(f"/proc/{pid}/stat") as text:
-            return text.read().rpartition(")")[2].split()[0] in "Tt"
+            return text.read().rpartition(")")[2].split()[0] in "TtD"
     except OSError:
         return False
 
