@@ -36,7 +36,7 @@ constexpr std::string_view kStreamHead =
 class Server::Impl : public std::enable_shared_from_this<Impl> {
  public:
   class Session;
-  explicit Impl(asio::io_context& io) : io_(io), acceptor_(io) {}
+  explicit Impl(asio::io_context& io) : acceptor_(io) {}
 
   void serve(Listener listener, Access access) {
     access_ = std::move(access);
@@ -64,7 +64,6 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
  private:
   void accept();
 
-  asio::io_context& io_;
   Protocol::acceptor acceptor_;
   Access access_;
   std::set<Session*> sessions_;
