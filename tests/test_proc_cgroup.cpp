@@ -10,6 +10,7 @@
 #include <string>
 
 #include "proc/cgroup.hpp"
+#include "util/fd.hpp"
 
 namespace runner::proc {
 namespace {
@@ -55,6 +56,10 @@ class Populated {
     while (true) ::pause();
   }
 };
+
+bool is_frozen(const std::string& cgroup) {
+  return util::read_file(cgroup + "/cgroup.events", 4096)->find("frozen 1") != std::string::npos;
+}
 
 }  // namespace
 
@@ -106,6 +111,11 @@ TEST_CASE("the engine of a run enters a cgroup that is found by its pid and star
     if (child == 0) {
       while (true) ::pause();
     }
+    {
+      const FrozenCgroup frozen(path);
+      if (own_cgroup() != before || !is_frozen(path)) ::_exit(7);
+    }
+    if (own_cgroup() != path || is_frozen(path)) ::_exit(8);
     if (end_cgroup(path, 10s).size() != 1) ::_exit(5);
     int status = 0;
     if (::waitpid(child, &status, 0) != child || !WIFSIGNALED(status)) ::_exit(6);

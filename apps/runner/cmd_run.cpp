@@ -241,6 +241,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   exec::ExecutorOptions executor_options;
   executor_options.run_dir = run_dir;
   executor_options.run_id = session.run.id;
+  executor_options.cgroup = start.cgroup;
   executor_options.tap = face.tap();
   executor_options.umask = start.umask;
   auto executor = exec::make_executor("local", io, loop, executor_options);

@@ -25,6 +25,7 @@ struct ExecutorOptions {
   bool force_sigchld = false;     ///< wait as on a kernel without pidfds; for tests
   std::string oom_counter{};      ///< file to read instead of our cgroup's counter; for tests
   std::optional<mode_t> umask{};  ///< of the slices, where it is not ours
+  std::string cgroup{};           ///< of the run (proc/cgroup.hpp); "": there is none
 };
 
 /// `io` and `events` outlive the executor. The error lists the names there are.

@@ -239,7 +239,11 @@ void LocalExecutor::Impl::reap_inherited() {
   proc::reap_inherited([this](pid_t pid) {
     return std::ranges::any_of(slots_, [&](const Slot& slot) { return slot.running && slot.running->pid == pid; });
   });
-  at(inherited_timer_, kReapInherited, [](Impl& self) { self.reap_inherited(); });
+}
+
+void LocalExecutor::Impl::reap_inherited_regularly() {
+  reap_inherited();
+  at(inherited_timer_, kReapInherited, [](Impl& self) { self.reap_inherited_regularly(); });
 }
 
 void LocalExecutor::Impl::shut_down() {
@@ -264,7 +268,7 @@ void LocalExecutor::Impl::shut_down() {
 
 LocalExecutor::LocalExecutor(asio::io_context& io, ExecutorEvents& events, const ExecutorOptions& options)
     : impl_(std::make_shared<Impl>(io, events, options)) {
-  impl_->reap_inherited();
+  impl_->reap_inherited_regularly();
 }
 
 LocalExecutor::~LocalExecutor() {

@@ -56,7 +56,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void launch(LaunchRequest request);
   void signal(const core::AttemptId& id, How how);
   void resume_output();
-  void reap_inherited();
+  void reap_inherited_regularly();
   void shut_down();
 
  private:
@@ -71,6 +71,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void complete(Slot& slot, std::string detail = {});
   core::Ending judge(const Running& running, const std::optional<proc::ExitStatus>& exit);
   void poll_logs();
+  void reap_inherited();
   void on_report(pid_t sender, const core::Report& report);
 
   // being suspended: local_still.cpp

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "exec/local_impl.hpp"
+#include "proc/cgroup.hpp"
 
 namespace runner::exec {
 
@@ -68,6 +69,10 @@ void LocalExecutor::Impl::tree_round() {
     ending.push_back(&slot);
     roots.push_back(root_of(*slot.running));
   }
+  reap_inherited();  // thousands of zombies would make the look at /proc a long one
+  std::optional<proc::FrozenCgroup> frozen;
+  if (std::ranges::any_of(ending, [](const Slot* slot) { return slot->running->outruns_us; }))
+    frozen.emplace(options_.cgroup);
   const auto found = proc::find_trees(roots);
   if (!found) {
     blind_round(ending);
@@ -109,6 +114,12 @@ void LocalExecutor::Impl::blind_round(const std::vector<Slot*>& ending) {
 void LocalExecutor::Impl::signal_running(Running& running, const std::vector<proc::Process>& tree) {
   if (running.killed_at) {
     proc::signal_tree(running.pid, tree, SIGKILL);
+    std::vector<pid_t> pids;
+    for (const auto& process : tree) pids.push_back(process.pid);
+    running.outruns_us = running.killed && std::ranges::any_of(pids, [&](pid_t pid) {
+                           return std::ranges::find(*running.killed, pid) == running.killed->end();
+                         });
+    running.killed = std::move(pids);
   } else if (running.term_asked) {
     proc::signal_tree(running.pid, tree, SIGTERM);
     proc::signal_tree(running.pid, tree, SIGCONT);  // a stopped process cannot act on it

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "exec/capture.hpp"
 #include "exec/executor.hpp"
@@ -34,10 +35,12 @@ struct Running {
   std::unique_ptr<Capture> capture;
   bool exited = false;  ///< and not reaped: it waits for the rest of its tree, or for the tap
   util::WallTime exited_at{};
-  util::Duration runtime{};  ///< set when it has exited
-  bool term_asked = false;   ///< TERM is to be sent in the next round
-  bool found_empty = false;  ///< nothing of its tree was alive in the last round
-  bool signalled = false;    ///< by us: it ends when its whole tree has
+  util::Duration runtime{};                  ///< set when it has exited
+  bool term_asked = false;                   ///< TERM is to be sent in the next round
+  bool found_empty = false;                  ///< nothing of its tree was alive in the last round
+  bool signalled = false;                    ///< by us: it ends when its whole tree has
+  std::optional<std::vector<pid_t>> killed;  ///< all that SIGKILL was sent to in the last round
+  bool outruns_us = false;                   ///< there are others after that: it forks while it is being killed
   std::optional<util::TimePoint> killed_at;
 
   Standing standing = Standing::no;

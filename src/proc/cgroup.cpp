@@ -25,6 +25,8 @@ constexpr std::string_view kPrefix = "runner-";
 constexpr std::size_t kMaxFile = std::size_t{16} << 20U;
 constexpr auto kFirstPause = std::chrono::microseconds(100);
 constexpr auto kLastPause = std::chrono::milliseconds(20);
+constexpr auto kFreezes =
+    std::chrono::milliseconds(20);  ///< takes longer only where one of them is stuck in the kernel
 
 std::string read_or_empty(const std::string& path) {
   auto text = util::read_file(path, kMaxFile);
@@ -32,9 +34,18 @@ std::string read_or_empty(const std::string& path) {
 }
 
 /// To a file of the kernel's: in one piece or not at all.
+bool write_to(const util::Fd& file, std::string_view text) {
+  return ::pwrite(file.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+}
+
 bool write_file(const std::string& path, std::string_view text) {
   const auto fd = util::open_file(path, O_WRONLY);
-  return fd && ::write(fd->get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  return fd && write_to(*fd, text);
+}
+
+void pause_for(util::Duration pause) {
+  const timespec wait = {.tv_sec = 0, .tv_nsec = pause.count()};
+  ::nanosleep(&wait, nullptr);
 }
 
 bool contains(const std::vector<pid_t>& pids, pid_t pid) {
@@ -212,6 +223,27 @@ void kill_cgroup(const std::string& cgroup) {
   if (!write_file(cgroup + "/cgroup.kill", "1")) kill_members_one_by_one(cgroup);
 }
 
+FrozenCgroup::FrozenCgroup(const std::string& cgroup) {
+  if (cgroup.empty()) return;
+  auto freeze = util::open_file(cgroup + "/cgroup.freeze", O_WRONLY);
+  auto members = util::open_file(cgroup + "/cgroup.procs", O_WRONLY);
+  if (!freeze || !members || !write_file(parent_of(cgroup) + "/cgroup.procs", "0")) return;
+  freeze_ = std::move(*freeze);
+  members_ = std::move(*members);
+  if (!write_to(freeze_, "1")) return;
+  const auto deadline = util::steady_now() + kFreezes;
+  while (read_or_empty(cgroup + "/cgroup.events").find("frozen 1") == std::string::npos &&
+         util::steady_now() < deadline) {
+    pause_for(kFirstPause);
+  }
+}
+
+FrozenCgroup::~FrozenCgroup() {
+  if (!freeze_) return;
+  write_to(freeze_, "0");
+  write_to(members_, "0");  // last: what enters a frozen one stands still, too
+}
+
 std::vector<Process> end_cgroup(const std::string& cgroup, util::Duration patience) {
   const auto deadline = util::steady_now() + patience;
   std::vector<Process> killed;
@@ -224,8 +256,7 @@ std::vector<Process> end_cgroup(const std::string& cgroup, util::Duration patien
       if (seen.emplace(pid, process->start).second) killed.push_back(std::move(*process));
     }
     kill_cgroup(cgroup);
-    const timespec wait = {.tv_sec = 0, .tv_nsec = pause.count()};
-    ::nanosleep(&wait, nullptr);
+    pause_for(pause);
     pause = std::min<util::Duration>(pause * 2, kLastPause);
   }
   return killed;

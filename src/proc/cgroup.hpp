@@ -15,6 +15,7 @@
 
 #include "proc/process.hpp"
 #include "util/clock.hpp"
+#include "util/fd.hpp"
 
 namespace runner::proc {
 
@@ -61,6 +62,21 @@ void kill_cgroup(const std::string& cgroup);
 
 /// The same as on a kernel before 5.14: one by one, after they are frozen (5.2).
 void kill_members_one_by_one(const std::string& cgroup);
+
+/// While it lives nothing in the cgroup runs, so that nothing forks before a look at it is over; SIGKILL ends what
+/// stands still. This process, which is in it, is outside meanwhile. Where the cgroup is "" or cannot be frozen (Linux
+/// before 5.2) it does nothing.
+class FrozenCgroup {
+ public:
+  explicit FrozenCgroup(const std::string& cgroup);
+  ~FrozenCgroup();
+  FrozenCgroup(const FrozenCgroup&) = delete;
+  FrozenCgroup& operator=(const FrozenCgroup&) = delete;
+
+ private:
+  util::Fd freeze_;  ///< all that it takes to undo it is open before it is done
+  util::Fd members_;
+};
 
 /// Kills what is in it, until it can be removed or `patience` is over. Returns what had to be killed.
 std::vector<Process> end_cgroup(const std::string& cgroup, util::Duration patience);

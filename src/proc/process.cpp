@@ -62,6 +62,7 @@ std::optional<Process> read_process(pid_t pid) {
   process.session = stat_field<pid_t>(text, 6);
   process.foreground = stat_field<pid_t>(text, 8);
   process.start = stat_field<std::uint64_t>(text, 22);
+  process.has_memory = stat_field<std::uint64_t>(text, 23) != 0;
   return process;
 }
 

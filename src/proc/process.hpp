@@ -21,6 +21,7 @@ struct Process {
   bool alive = false;       ///< neither a zombie nor dead
   bool stopped = false;     ///< by a signal or a debugger
   bool in_kernel = false;   ///< in a call that no signal interrupts: it takes one before it runs again
+  bool has_memory = false;  ///< else it is past its end, alive or not
   std::string name;         ///< of the program, at most 15 bytes, as the process sets it: not to be trusted
 };
 

@@ -9,11 +9,14 @@
 #include <unordered_set>
 #include <utility>
 
+#include "proc/child.hpp"
+
 namespace runner::proc {
 namespace {
 
 constexpr int kNone = -1;
-constexpr int kQuickLooks = 64;
+constexpr int kLooks = 64;
+constexpr int kLooksToKill = 512;  ///< each of them may be the one that comes in time
 
 /// Whose cookie is in an environment: an index into the roots, or kNone.
 int owner_by_cookie(const std::vector<TreeRoot>& roots, const std::string& text) {
@@ -114,28 +117,70 @@ class Ownership {
 
 /// A process that forks a successor into a session of its own and exits, again and again, outruns looks at all of
 /// /proc. But where we are a subreaper each becomes our child, and those are found at once. Not the `known` ones.
-void find_quick_orphans(const std::vector<TreeRoot>& roots, std::unordered_set<pid_t> known,
-                        std::vector<std::vector<Process>>& trees) {
-  bool any = true;
-  for (int look = 0; any && look < kQuickLooks; ++look) {
-    any = false;
-    for (const pid_t pid : children()) {
-      if (known.contains(pid)) continue;
-      const std::string environment = environment_of(pid);
-      const int root = owner_by_cookie(roots, environment);
-      const auto process = read_process(pid);
-      if (root != kNone) {
-        const auto i = static_cast<std::size_t>(root);
-        if (roots[i].kill) ::kill(pid, SIGKILL);  // our child, and nobody else reaps it: it is this one
-        trees[i].push_back(process.value_or(Process{.pid = pid, .name = {}}));
-      }
-      // Without an environment it is about to exit, and its successor is not our child before it has.
-      const bool is_exiting = root == kNone && environment.empty() && process && process->alive;
-      if (!is_exiting) known.insert(pid);
-      any = any || root != kNone || environment.empty();
+/// `looked_at`: what the look at all of /proc has seen.
+class QuickOrphans {
+ public:
+  QuickOrphans(const std::vector<TreeRoot>& roots, std::vector<std::vector<Process>>& trees,
+               const std::unordered_set<pid_t>& looked_at, std::unordered_set<pid_t> known)
+      : roots_(roots), trees_(trees), looked_at_(looked_at), known_(std::move(known)) {}
+
+  void find() {
+    const int looks = std::ranges::any_of(roots_, &TreeRoot::kill) ? kLooksToKill : kLooks;
+    for (int look = 0; look < looks; ++look) {
+      bool any = false;
+      for (const pid_t pid : children()) any = (!known_.contains(pid) && take(pid)) || any;
+      if (!any) return;
+    }
+    // Whose they are that are seen only as they exit is not known: nobody's tree is known to be empty.
+    for (auto& tree : trees_) tree.push_back(Process{.pid = last_, .name = {}});
+  }
+
+ private:
+  /// Whether it may have a successor that is not our child before it has exited.
+  bool take(pid_t pid) {
+    const std::string environment = environment_of(pid);
+    if (const int root = owner_by_cookie(roots_, environment); root != kNone) {
+      own(pid, static_cast<std::size_t>(root));
+      return true;
+    }
+    const auto process = environment.empty() ? read_process(pid) : std::nullopt;
+    if (process && !process->has_memory) {
+      let_go(pid);
+      return true;
+    }
+    known_.insert(pid);
+    return false;
+  }
+
+  void own(pid_t pid, std::size_t root) {
+    if (roots_[root].kill) {
+      ::kill(pid, SIGKILL);  // our child, and nobody else reaps it: it is this one
+    } else {
+      known_.insert(pid);
+    }
+    if (!owned_.insert(pid).second) return;
+    auto process = roots_[root].kill ? std::nullopt : read_process(pid);
+    trees_[root].push_back(process ? std::move(*process) : Process{.pid = pid, .name = {}});
+  }
+
+  /// It exits. Zombies would make each look longer than the last: what nobody had seen before, and so is not a child of
+  /// our making, is reaped.
+  void let_go(pid_t pid) {
+    last_ = pid;
+    if (!looked_at_.contains(pid)) {
+      (void)reap(pid);
+    } else if (has_exited(pid)) {
+      known_.insert(pid);
     }
   }
-}
+
+  const std::vector<TreeRoot>& roots_;
+  std::vector<std::vector<Process>>& trees_;
+  const std::unordered_set<pid_t>& looked_at_;
+  std::unordered_set<pid_t> known_;
+  std::unordered_set<pid_t> owned_;
+  pid_t last_ = 0;  ///< seen as it exited
+};
 
 }  // namespace
 
@@ -145,12 +190,14 @@ std::optional<std::vector<std::vector<Process>>> find_trees(const std::vector<Tr
   const std::vector<Process>& all = *read;
   const std::vector<int> owner = Ownership(roots, all).find();
   std::vector<std::vector<Process>> trees(roots.size());
+  std::unordered_set<pid_t> looked_at;
   std::unordered_set<pid_t> known;
   for (std::size_t i = 0; i < all.size(); ++i) {
+    looked_at.insert(all[i].pid);
     if (owner[i] != kNone && all[i].alive) trees[static_cast<std::size_t>(owner[i])].push_back(all[i]);
     if (owner[i] != kNone || !all[i].alive) known.insert(all[i].pid);
   }
-  find_quick_orphans(roots, std::move(known), trees);
+  QuickOrphans(roots, trees, looked_at, std::move(known)).find();
   return trees;
 }
 

@@ -231,6 +231,8 @@ Result<void> SqliteWriter::remove_runs(const std::vector<std::string>& run_ids) 
 void SqliteWriter::run() {
   try {
     work();
+  } catch (const std::bad_alloc&) {
+    give_up(database_.path() + ": cannot be written: out of memory");
   } catch (const std::exception& error) {
     give_up(database_.path() + ": cannot be written: " + error.what());
   }

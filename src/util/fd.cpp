@@ -57,7 +57,7 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   auto fd = open_file(path, O_RDONLY);
   if (!fd) return fd.error();
   std::string text;
-  std::array<char, 1U << 16U> buffer{};
+  std::array<char, 1U << 14U> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): read() fills what is used
   while (true) {
     const ssize_t n = ::read(fd->get(), buffer.data(), buffer.size());
     if (n < 0) {

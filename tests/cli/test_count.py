@@ -70,7 +70,8 @@ class Count(RunnerTest):
     def test_what_is_left_of_an_ended_attempt_does_not_count_into_a_later_one(self):
         self.run_slices("0-1", f"""
             if test $RUNNER_SLICE = 0; then
-              setsid sh -c 'until test -e go; do sleep 0.01; done; {COUNT} rows 1000; touch done' > /dev/null 2>&1 &
+              setsid sh -c 'touch begun; until test -e go; do sleep 0.01; done; {COUNT} rows 1000; touch done' > /dev/null 2>&1 &
+              until test -e begun; do sleep 0.01; done  # before, it would end with the slice, as one of its group
             else
               touch go; until test -e done; do sleep 0.01; done
             fi

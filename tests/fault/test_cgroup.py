@@ -140,6 +140,29 @@ class Cgroup(CgroupTest):
         self.assertEqual(outer.wait(), -signal.SIGKILL)
         self.assertEqual((processes_in(self.dir), self.cgroups()), ([], set()))
 
+    def test_what_forks_faster_than_it_can_be_found_is_frozen_to_be_killed(self):
+        """Other slices go on unharmed, and all that comes later is in the cgroup again."""
+        chain = f"command: [{self.slice}, marks, '{{slice}}', chain sleep=600000], timeout: 300ms, grace: 100ms"
+        self.spec(f"""
+jobs:
+  chains: {{slices: 0-3, {chain}}}
+  other: {{slices: 0-3, command: [{self.slice}, marks, '{{slice}}', wait=go]}}
+  after: {{slices: 0-0, needs: other, command: [{self.slice}, marks, '{{slice}}', wait=stop]}}
+n_procs: 8
+""")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: (self.dir / "links").exists(), "the chains have begun")
+        wait_for(lambda: len(self.rows("SELECT 1 FROM attempt WHERE outcome = 'timed_out'")) == 4, "the slices have ended")
+        links = len(self.read("links"))
+        self.write("go", "")
+        wait_for(lambda: self.rows("SELECT 1 FROM attempt WHERE job = 2 AND pid > 0"), "the last one runs")
+        last = self.rows("SELECT pid FROM attempt WHERE job = 2")[0][0]
+        self.assertTrue(is_in_run_cgroup(last))
+        self.write("stop", "")
+        self.assertEqual(process.wait(), 1)
+        self.assertEqual(len(self.read("links")), links)
+        self.assertEqual(self.rows("SELECT count(*) FROM attempt WHERE job <> 0 AND outcome = 'succeeded'"), [(5,)])
+
 
 class WithoutCgroup(CgroupTest):
     def test_a_hierarchy_that_is_read_only_is_no_reason_to_complain(self):
