@@ -35,9 +35,9 @@ void LocalExecutor::Impl::launch(LaunchRequest request) {
 }
 
 Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
-  while (slots_.size() <= request.slot)
-    slots_.emplace_back(SlotLog(options_.run_dir, static_cast<std::uint32_t>(slots_.size())));
-  return slots_[request.slot];
+  const auto found = slots_.find(request.slot);
+  if (found != slots_.end()) return found->second;
+  return slots_.try_emplace(request.slot, SlotLog(options_.run_dir, request.slot)).first->second;
 }
 
 /// False: nothing was done, a process cannot be made now.
@@ -114,7 +114,7 @@ void LocalExecutor::Impl::launch_waiting() {
 // ---- ending
 
 void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
-  Slot& slot = slots_[index];
+  Slot& slot = slots_.at(index);
   if (!slot.running || slot.running->pid != pid) {  // was given up as unkillable
     (void)proc::reap(pid);
     return;
@@ -194,21 +194,19 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
 void LocalExecutor::Impl::on_report(pid_t sender, const core::Report& report) {
   const auto process = proc::read_process(sender);
   if (!process) return;
-  auto slot = std::ranges::find_if(
-      slots_, [&](const Slot& candidate) { return candidate.running && candidate.running->pid == process->group; });
-  if (slot == slots_.end()) {
+  const Running* running = find_running([&](const Running& candidate) { return candidate.pid == process->group; });
+  if (running == nullptr) {
     const std::string environment = proc::environment_of(sender);
-    slot = std::ranges::find_if(slots_, [&](const Slot& candidate) {
-      return candidate.running &&
-             environment.find(cookie_of(cookie_prefix_, candidate.running->request.id)) != std::string::npos;
+    running = find_running([&](const Running& candidate) {
+      return environment.find(cookie_of(cookie_prefix_, candidate.request.id)) != std::string::npos;
     });
   }
-  if (slot != slots_.end()) notes_.add(ReportedNote{slot->running->request.id, report});
+  if (running != nullptr) notes_.add(ReportedNote{running->request.id, report});
 }
 
 void LocalExecutor::Impl::poll_logs() {
   polling_logs_ = false;
-  for (auto& slot : slots_) {
+  for (auto& [number, slot] : slots_) {
     if (!slot.running || !slot.log.has_limit()) continue;
     polling_logs_ = true;
     slot.log.enforce_limit();
@@ -220,7 +218,7 @@ void LocalExecutor::Impl::resume_output() {
   asio::post(io_, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self || self->options_.tap == nullptr) return;
-    for (auto& slot : self->slots_) {
+    for (auto& [number, slot] : self->slots_) {
       if (!self->options_.tap->ready()) break;
       if (!slot.running || !slot.running->capture) continue;
       if (slot.running->exited && !slot.running->is_being_ended()) {
@@ -237,7 +235,7 @@ void LocalExecutor::Impl::resume_output() {
 /// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.
 void LocalExecutor::Impl::reap_inherited() {
   proc::reap_inherited([this](pid_t pid) {
-    return std::ranges::any_of(slots_, [&](const Slot& slot) { return slot.running && slot.running->pid == pid; });
+    return find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
   });
 }
 
@@ -248,7 +246,7 @@ void LocalExecutor::Impl::reap_inherited_regularly() {
 
 void LocalExecutor::Impl::shut_down() {
   std::vector<proc::TreeRoot> roots;
-  for (const auto& slot : slots_) {
+  for (const auto& [number, slot] : slots_) {
     if (slot.running) roots.push_back(root_of(*slot.running));
   }
   bool alive = !roots.empty();

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -62,6 +63,8 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
  private:
   bool try_launch(LaunchRequest& request);
   Slot& slot_of(const LaunchRequest& request);
+  template <class Predicate>
+  Running* find_running(Predicate is_it);
   void run(LaunchRequest& request, Slot& slot, Starter::Child child);
   void not_started(const LaunchRequest& request, std::string detail);
   void wait_for_resources(std::string reason);
@@ -103,8 +106,8 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   Starter starter_;
   proc::OomCounter oom_;
   proc::ChildWatcher watcher_;
-  std::deque<Slot> slots_;             ///< by number; never moved: captures refer to their log
-  std::deque<LaunchRequest> waiting_;  ///< no process could be made for the first
+  std::map<std::uint32_t, Slot> slots_;  ///< those that were used; never moved: captures refer to their log
+  std::deque<LaunchRequest> waiting_;    ///< no process could be made for the first
   std::optional<util::TimePoint> last_shortage_;
   asio::steady_timer retry_timer_;
   asio::steady_timer log_timer_;
@@ -118,6 +121,15 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   util::Duration tree_delay_{};
   bool tree_round_due_ = false;  ///< at once
 };
+
+/// nullptr: there is none.
+template <class Predicate>
+Running* LocalExecutor::Impl::find_running(Predicate is_it) {
+  for (auto& [number, slot] : slots_) {
+    if (slot.running && is_it(*slot.running)) return &*slot.running;
+  }
+  return nullptr;
+}
 
 /// Calls `function` after a while, unless the timer is set anew or we are gone by then.
 template <class Function>

@@ -52,7 +52,7 @@ void LocalExecutor::Impl::still_round() {
   still_round_due_ = false;
   std::vector<Running*> moving;
   std::vector<proc::TreeRoot> roots;
-  for (auto& slot : slots_) {
+  for (auto& [number, slot] : slots_) {
     if (!slot.running || slot.running->exited) continue;
     const Standing standing = slot.running->standing;
     if (standing != Standing::stopping && standing != Standing::continuing) continue;

@@ -31,11 +31,9 @@ void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
     waiting_.erase(queued);
     return;
   }
-  const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& candidate) {
-    return candidate.running && candidate.running->request.id == id;
-  });
-  if (slot == slots_.end()) return;
-  Running& running = *slot->running;
+  Running* found = find_running([&](const Running& candidate) { return candidate.request.id == id; });
+  if (found == nullptr) return;
+  Running& running = *found;
   if (how == How::suspend) return suspend(running);
   if (how == How::resume) return resume(running);
   end_standing(running);
@@ -64,7 +62,7 @@ void LocalExecutor::Impl::tree_round() {
   tree_round_due_ = false;
   std::vector<Slot*> ending;
   std::vector<proc::TreeRoot> roots;
-  for (auto& slot : slots_) {
+  for (auto& [number, slot] : slots_) {
     if (!slot.running || !slot.running->is_being_ended()) continue;
     ending.push_back(&slot);
     roots.push_back(root_of(*slot.running));

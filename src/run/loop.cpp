@@ -67,12 +67,10 @@ LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
   executor_ = &executor;
   const auto is_service = [](const core::JobSpec& job) { return job.service.has_value(); };
   if (std::ranges::any_of(setup_.spec->jobs, is_service)) {
-    const auto services = static_cast<std::uint32_t>(std::ranges::count_if(setup_.spec->jobs, is_service));
     readiness_ = std::make_unique<Readiness>(
         asio_->io, executor,
         Readiness::Setup{.spec = setup_.spec,
                          .run_id = setup_.view.info.id,
-                         .first_slot = setup_.capacity.slots + services,
                          .ready = [this](std::uint32_t job) { feed(core::ServiceReady{job}); },
                          .notice = [this](const std::string& message) { notice(message); }});
   }

@@ -21,7 +21,7 @@ namespace {
 
 constexpr auto kFirstPause = 50ms;
 constexpr auto kLastPause = 1s;
-constexpr std::uint32_t kProbes = 1U << 30U;  ///< added to the service's number, in the id of an attempt that asks
+constexpr std::uint32_t kProbes = 1U << 30U;  ///< added to the service's number: job and slot of an attempt that asks
 
 }  // namespace
 
@@ -136,7 +136,7 @@ class Readiness::Impl : public std::enable_shared_from_this<Impl> {
     ++asked.probes;
     asked.probe_runs = true;
     executor_.launch({.id = probe_id(job),
-                      .slot = setup_.first_slot + job,
+                      .slot = kProbes + job,
                       .attempt = std::move(*expanded),
                       .key = probe.name,
                       .log = "slices/" + probe.name + ".log",

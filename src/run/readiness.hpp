@@ -17,7 +17,6 @@ class Readiness {
   struct Setup {
     const core::Spec* spec = nullptr;
     std::string run_id;
-    std::uint32_t first_slot = 0;  ///< from here on no slice and no service has a slot
     std::function<void(std::uint32_t job)> ready;
     std::function<void(const std::string&)> notice;  ///< a command that cannot be asked
   };

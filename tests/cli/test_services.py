@@ -54,6 +54,21 @@ class Services(RunnerTest):
         self.assertGreater(len(self.read("asked").split()), 1)
         self.assertEqual(self.rows("SELECT count(*) FROM attempt"), [(2,)])
 
+    def test_a_service_that_starts_anew_is_asked_while_a_run_has_more_slots_than_it_began_with(self):
+        self.spec("n_procs: 1\nservices:\n"
+                  "  s: {command: 'echo begin >> marks; until rm die; do sleep 0.02; done 2> /dev/null; exit 1', grace: 1s,\n"
+                  "      restart: on-failure, restart_delay: 10ms, ready: {command: 'echo asked >> marks'}}\n"
+                  "slices: 0-5\ncommand: 'echo >> running; until test -e stop; do sleep 0.02; done'\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: self.marks() == ["begin", "asked"], "the service is ready")
+        wait_for(lambda: (self.dir / "running").exists(), "the first slice runs")
+        self.ok("scale", "jobs.yaml", 6)
+        wait_for(lambda: len(self.read("running")) == 6, "all run")
+        self.write("die", "")
+        wait_for(lambda: self.marks() == ["begin", "asked"] * 2, "the service is ready again")
+        self.write("stop", "")
+        self.assertEqual(process.wait(), 0)
+
     def test_a_service_that_does_not_become_ready_is_ended_and_the_slices_do_not_run(self):
         self.spec("services:\n  s: {command: exec sleep 60, ready: {file: never, timeout: 300ms}, grace: 1s}\n"
                   "slices: 0-1\ncommand: echo slice >> marks\n")
