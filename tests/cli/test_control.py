@@ -321,15 +321,33 @@ class SlowReader(ControlTest):
 
 
 class Throttle(ControlTest):
-    def test_a_loaded_machine_gets_one_slice_at_a_time(self):
+    def assert_one_at_a_time(self):
+        times = self.rows("SELECT started_at, ended_at FROM attempt ORDER BY started_at")
+        self.assertEqual(len(times), 6)
+        for before, after in zip(times, times[1:]):
+            self.assertLessEqual(before[1], after[0] + 0.001)
+
+    def test_a_machine_short_of_memory_gets_one_slice_at_a_time(self):
         process = self.live(WAITS + "memory_min: 1000000G\n", on=(0,))
         self.let_go(*range(6))
         err = self.finish(process)
         self.assertEqual(err.count("less than memory_min is available"), 1)
-        for table, column in (("attempt", "started_at"),):
-            times = self.rows(f"SELECT started_at, ended_at FROM {table} ORDER BY {column}")
-            for before, after in zip(times, times[1:]):
-                self.assertLessEqual(before[1], after[0] + 0.001)
+        self.assert_one_at_a_time()
+
+    def test_a_machine_above_load_max_gets_one_slice_at_a_time(self):
+        # Slice 0 itself is a load of 1: however idle the machine is, a second one is too much.
+        process = self.live(WAITS + "load_max: 0.0001\n", on=(0,))
+        wait_for(lambda: "the load is above load_max" in self.run_log(), "it is said")
+        self.assertFalse((self.dir / "on.1").exists())
+        self.let_go(*range(6))
+        err = self.finish(process)
+        self.assertEqual(err.count("the load is above load_max"), 1 + err.count("the machine is less loaded"))
+        self.assert_one_at_a_time()
+
+    def test_a_machine_below_load_max_gets_all_of_them(self):
+        process = self.live(WAITS + "load_max: 60000\n")
+        self.let_go(*range(6))
+        self.assertNotIn("load", self.finish(process))
 
 
 if __name__ == "__main__":
