@@ -25,7 +25,7 @@ constexpr std::size_t kMaxBody = 1U << 20U;
 constexpr std::size_t kMaxWaiting = 256U << 10U;  ///< bytes of events that a client has not read
 constexpr auto kPatience = 30s;                   ///< with a request, a reply, and between two requests
 constexpr auto kLastWords = 2s;
-constexpr auto kStatusAge = 100ms;  ///< so many requests are answered with the same text
+constexpr auto kStatusAge = 100ms;  ///< for so long requests are answered with the same text
 
 constexpr std::string_view kStreamHead =
     "HTTP/1.1 200 OK\r\nServer: runner\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n"
@@ -42,8 +42,10 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
     access_ = std::move(access);
     access_.status = [this, make = std::move(access_.status)] {
       const auto now = util::steady_now();
-      if (!status_at_ || now - *status_at_ > kStatusAge) status_ = make();
-      status_at_ = now;
+      if (!status_at_ || now - *status_at_ > kStatusAge) {
+        status_ = make();
+        status_at_ = now;
+      }
       return status_;
     };
     acceptor_.assign(Protocol(), listener.socket.release());

@@ -1,4 +1,5 @@
 """A live run is seen and steered: by subcommands, by HTTP on its socket, and by SIGUSR1 and SIGUSR2."""
+import contextlib
 import http.client
 import json
 import os
@@ -65,11 +66,10 @@ class ControlTest(RunnerTest):
         return self.read(".runner/jobs/control").strip()
 
     def ask(self, method, target, body=None):
-        connection = UnixConnection(self.path())
-        self.addCleanup(connection.close)
-        connection.request(method, target, json.dumps(body) if body is not None else None)
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        with contextlib.closing(UnixConnection(self.path())) as connection:
+            connection.request(method, target, json.dumps(body) if body is not None else None)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
 
     def pids(self):
         """Slice -> pid, of those that run or are suspended."""
@@ -245,6 +245,11 @@ class Api(ControlTest):
         events = [json.loads(line) for line in response.read().decode().splitlines()]
         self.assertEqual(sum(one.get("outcome") == "succeeded" for one in events), 6)
         self.assertEqual((events[-1]["system"], events[-1]["state"]), ("run", "completed"))
+
+    def test_who_asks_all_the_time_is_told_what_is_new(self):
+        self.let_go(0)
+        wait_for(lambda: self.ask("GET", "/v1/run")[1]["jobs"][0]["succeeded"] == 1, "slice 0 has ended", deadline=10)
+        self.end()
 
     def test_nonsense_does_no_harm(self):
         randomness = random.Random(20261121)
