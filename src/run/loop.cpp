@@ -169,10 +169,16 @@ void Loop::carry_out(const core::Kill& action) {
 
 void Loop::carry_out(const core::Settle& action) {
   last_sequence_ = writer_->ended(action.id, action.ending);
-  auto attempt = live_.extract(action.id);
-  assert(!attempt.empty());
-  attempt.mapped().life.go(state_after(action.ending));
-  announce_end(action.id, attempt.mapped(), action.ending, action.retry_in, last_sequence_);
+  auto extracted = live_.extract(action.id);
+  assert(!extracted.empty());
+  LiveAttempt& attempt = extracted.mapped();
+  const core::State state = state_after(action.ending);
+  if (attempt.life.state() == core::State::suspended && state == core::State::completed) {
+    attempt.suspended = false;  // it had ended when it was to be stopped
+    tell_standing(action.id, attempt);
+  }
+  attempt.life.go(state);
+  announce_end(action.id, attempt, action.ending, action.retry_in, last_sequence_);
 }
 
 void Loop::carry_out(const core::Abandon& action) {

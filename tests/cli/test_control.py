@@ -102,6 +102,27 @@ class Subcommands(ControlTest):
         self.assertIn(f"suspend by {user.pop()}: jobs, 2 slices", log)
         self.assertFalse((self.state_dir() / "control").exists())
 
+    def test_a_slice_that_had_ended_when_it_was_suspended_has_succeeded(self):
+        process = self.live()
+        engine = engine_pid(process)
+        pids = wait_for(lambda: len(self.pids()) == 2 and self.pids(), "both are told of").values()
+        with contextlib.closing(UnixConnection(self.path())) as connection:
+            connection.request("GET", "/v1/run")
+            connection.getresponse().read()
+            os.kill(engine, signal.SIGSTOP)
+            wait_for(lambda: is_stopped(engine), "the engine hears nothing")
+            connection.request("POST", "/v1/suspend", "{}")  # what it will hear first
+            self.let_go(0, 1)
+            wait_for(lambda: not any(map(is_alive, pids)), "both have ended")
+            os.kill(engine, signal.SIGCONT)
+            self.assertEqual(connection.getresponse().status, 200)
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=completed")[1]["total"] == 2, "their ends are heard")
+        self.assertFalse((self.dir / "on.2").exists())
+        self.ok("resume", "jobs.yaml")
+        self.let_go(2, 3, 4, 5)
+        self.finish(process)
+        self.assertEqual({row[2] for row in self.rows()}, {"succeeded"})
+
     def test_resume_of_a_run_that_is_not_live_finishes_it(self):
         self.spec("slices: 0-1\nretries: 0\ncommand: test -e fixed || test {slice} = 1\n")
         self.ok("jobs.yaml", code=1)
