@@ -164,6 +164,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     response_->keep_alive(keep_alive_);
     response_->body() = reply.body;
     response_->prepare_payload();
+    if (parser_ && parser_->get().method() == http::verb::head) response_->body().clear();
     close_after(kPatience);
     http::async_write(stream_, *response_, [self = shared_from_this()](beast::error_code error, std::size_t) {
       if (error) return;

@@ -272,6 +272,16 @@ class Api(ControlTest):
         wait_for(lambda: self.ask("GET", "/v1/run")[1]["jobs"][0]["succeeded"] == 1, "slice 0 has ended", deadline=10)
         self.end()
 
+    def test_a_reply_to_head_has_no_body(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(self.path())
+            client.sendall(b"HEAD /v1/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            reply = b"".join(iter(lambda: client.recv(65536), b""))
+        self.assertRegex(reply, rb"^HTTP/1.1 405 ")
+        self.assertTrue(reply.endswith(b"\r\n\r\n"), reply)
+        self.end()
+
     def test_nonsense_does_no_harm(self):
         randomness = random.Random(20261121)
         whole = b"POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{\"slices\": \"9-9999\"}"
