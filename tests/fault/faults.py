@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+SHARE = HERE.parent.parent / "share"
 sys.path.insert(0, str(HERE.parent / "cli"))
 
 from support import DEADLINE, RUNNER, RunnerTest, wait_for  # noqa: E402
@@ -21,13 +22,13 @@ with open(RUNNER, "rb") as _binary:
 SANITIZED = b"__asan_init" in _text or b"__tsan_init" in _text
 
 
-def compile_slice(source="slice.c"):
-    """Compiles slice.c, or another, into a directory that is removed at the end of the process; returns the program's path."""
+def compile_slice(*sources):
+    """Compiles slice.c, or others, into a directory that is removed at the end of the process; returns the program's path."""
     directory = tempfile.mkdtemp(prefix="runner-slice-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     program = f"{directory}/slice"
-    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-static", "-o", program, HERE / source],
-                   check=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-Werror", "-static", "-o", program, f"-I{SHARE}",
+                    *(HERE / source for source in sources), "-lstdc++"], check=True)
     return program
 
 
@@ -181,10 +182,12 @@ class OtherUserTest(RunnerTest):
 
 
 class FaultTest(RunnerTest):
+    sources = ["slice.c"]
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.slice = compile_slice()
+        cls.slice = compile_slice(*cls.sources)
 
     def marks(self):
         return read_marks(self.dir / "marks")

@@ -17,6 +17,7 @@
  *   chain         leave one that forks a successor into a session of its own and exits, and so on; each writes a dot to
  *                 the file "links"
  *   become=UID    be that user, if it may (its file is setuid)
+ *   count=N       add N to the run's counter "rows" (where count.cpp is compiled with it)
  *   orphan=MS     leave a grandchild in a session of its own that lingers and then writes "O KEY ATTEMPT PID"
  */
 #define _GNU_SOURCE
@@ -32,6 +33,8 @@
 
 static const char *marks, *key, *attempt;
 static int code_at_term;
+
+__attribute__((weak)) void count(long n);
 
 static void mark(const char* what) {
   char line[256];
@@ -151,6 +154,8 @@ static void act(const char* action) {
     leave_chain();
   } else if (IS("become")) {
     if (setresuid((uid_t)number, (uid_t)number, (uid_t)number) != 0) _exit(96);
+  } else if (IS("count") && count != NULL) {
+    count(number);
   } else if (IS("orphan")) {
     leave_orphan(number);
   } else {

@@ -13,11 +13,10 @@ import tempfile
 import time
 import unittest
 
-from faults import RunnerTest, processes_in, read_rows, wait_for
+from faults import SHARE, RunnerTest, processes_in, read_rows, wait_for
 from support import RUNNER, children_of, crash, engine_pid
 
 HERE = pathlib.Path(__file__).resolve().parent
-SHARE = HERE.parent.parent / "share"
 KILLS = int(os.environ.get("RUNNER_COUNTER_KILLS", "8"))
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 

@@ -1,10 +1,11 @@
 """A run of three jobs, two services and hooks is killed (SIGKILL) at random moments and resumed until all is done.
 
-Slices, hooks and services write one line each when they begin and when they end, all into one file, so that the order of
-the lines is the order of what happened. At the end:
+Slices, hooks and services count, and write one line each when they begin and when they end, all into one file, so that
+the order of the lines is the order of what happened. At the end:
   - slice i of `second` began after slice i of `first` had ended, `last` after all of both;
   - all of them began while both services were up, and after `prepare`, and `teardown` ended last;
   - every beginning is an attempt in the record, and none began twice under one number;
+  - what each of them counted by that attempt is in the record, and nothing else;
   - every slice and hook has succeeded by its last attempt and by no earlier one, unless the console said that it runs again;
   - nothing is left behind.
 
@@ -31,22 +32,34 @@ n_procs: 4
 retries: 1
 retry_delay: 5ms
 grace: 1s
-prepare: {{command: [{slice}, marks, prepare, sleep=10]}}
-shutdown: {{command: [{slice}, marks, shutdown, sleep=10]}}
-teardown: {{command: [{slice}, marks, teardown, sleep=10]}}
+prepare: {{command: [{slice}, marks, prepare, 'count=5 sleep=10 count=6']}}
+shutdown: {{command: [{slice}, marks, shutdown, 'count=5 sleep=10 count=6']}}
+teardown: {{command: [{slice}, marks, teardown, 'count=5 sleep=10 count=6']}}
 services:
-  one: {{command: [{slice}, marks, one, 'catch=0 wait=never'], ready: {{command: grep -q 'S one' marks}}}}
-  two: {{command: [{slice}, marks, two, 'catch=0 wait=never'], needs: one}}
+  one: {{command: [{slice}, marks, one, 'count=3 catch=0 wait=never'], ready: {{command: grep -q 'S one' marks}}}}
+  two: {{command: [{slice}, marks, two, 'count=3 catch=0 wait=never'], needs: one}}
 jobs:
-  first: {{slices: 0-{last}, command: [{slice}, marks, "first/{{slice}}", "sleep={ms}"]}}
-  second: {{slices: 0-{last}, needs_each: first, command: [{slice}, marks, "second/{{slice}}", "tree fail=0"], priority: 1}}
-  last: {{needs: [first, second], command: [{slice}, marks, last]}}
+  first: {{slices: 0-{last}, command: [{slice}, marks, "first/{{slice}}", "count={{slice}} sleep={ms} count=1"]}}
+  second: {{slices: 0-{last}, needs_each: first, command: [{slice}, marks, "second/{{slice}}", "count=1000 tree count={{slice}}"], priority: 1}}
+  last: {{needs: [first, second], command: [{slice}, marks, last, "count=7 fail=1 count=8"]}}
 """
 
+NAME = "j.name || CASE WHEN j.kind = 'slices' AND j.slices > 1 THEN '/' || a.slice ELSE '' END"
+HOOKS = {"jobs:prepare": "prepare", "jobs:shutdown": "shutdown", "jobs:teardown": "teardown"}
 Mark = collections.namedtuple("Mark", "what system attempt")
 
 
+def worth(system):
+    """What an attempt of it counts that gets to its end."""
+    job, _, index = system.partition("/")
+    if index:
+        return int(index) + (1 if job == "first" else 1000)
+    return {"one": 3, "two": 3, "last": 15}.get(job, 11)
+
+
 class KillPipeline(FaultTest):
+    sources = ["slice.c", "count.cpp"]
+
     def marks(self):
         path = self.dir / "marks"
         lines = path.read_text().splitlines() if path.exists() else []
@@ -104,12 +117,11 @@ class KillPipeline(FaultTest):
         marks = self.marks()
         starts = collections.Counter((m.system, int(m.attempt)) for m in marks if m.what == "S")
         self.assertEqual([start for start, n in starts.items() if n > 1], [], "began twice")
-        rows = self.rows("SELECT j.name || CASE WHEN j.kind = 'slices' AND j.slices > 1 THEN '/' || a.slice ELSE '' END, a.number, "
-                         "a.outcome FROM attempt a JOIN job j ON j.run = a.run AND j.job = a.job")
-        names = {"jobs:prepare": "prepare", "jobs:shutdown": "shutdown", "jobs:teardown": "teardown"}
-        record = {(names.get(name, name), number): outcome for name, number, outcome in rows}
+        record = {(HOOKS.get(name, name), number): outcome for name, number, outcome in self.rows(
+            f"SELECT {NAME}, a.number, a.outcome FROM attempt a JOIN job j ON j.run = a.run AND j.job = a.job")}
         self.assertEqual(set(starts) - set(record), set(), "began without a record")
         self.assert_every_last_attempt_succeeded(record)
+        self.assert_counters(record, marks)
         self.assert_order(marks)
 
     def assert_every_last_attempt_succeeded(self, record):
@@ -126,6 +138,15 @@ class KillPipeline(FaultTest):
             again = [n for n, outcome in outcomes.items() if outcome == "succeeded"]
             if again:
                 self.assertIn(f"{system} runs again", said)
+
+    def assert_counters(self, record, marks):
+        counted = {(HOOKS.get(name, name), number): value for name, number, value in self.rows(
+            f"SELECT {NAME}, a.number, a.value FROM counter a JOIN job j ON j.run = a.run AND j.job = a.job")}
+        self.assertEqual(counted, {(system, last): worth(system) for system, last in dict(sorted(record)).items()})
+        ended = {(m.system, int(m.attempt)) for m in marks if m.what == "E"}  # services are ended before they get there
+        self.assertEqual({one for one in set(counted) - ended if one[0] not in ("one", "two")}, set())
+        total = sum(worth(system) for system in {system for system, _ in ended} | {"one", "two"})
+        self.assertEqual(self.status()["counters"], {"rows": total})
 
     def assert_order(self, marks):
         began, ended, up = {}, {}, set()
