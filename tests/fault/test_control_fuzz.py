@@ -6,6 +6,7 @@ import collections
 import os
 import random
 import socket
+import struct
 import threading
 import time
 import unittest
@@ -18,12 +19,13 @@ SECONDS = float(os.environ.get("RUNNER_FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 CLIENTS = 6
 
-# Whoever scales the run cannot make more than six slices of it at a time.
+# Whoever scales the run cannot make more than six slices of it at a time, and once both jobs have begun whoever disables
+# it cannot end it.
 SPEC = """
 n_procs: 6
 jobs:
-  gate: {{slices: 0-3, n_procs: 4, command: 'until test -e go; do sleep 0.1; done'}}
-  busy: {{slices: 0-{last}, n_procs: 2, command: 'test -e go || sleep 0.05'}}
+  gate: {{slices: 0-3, n_procs: 4, command: ': > on.{{slice}}; until test -e go; do sleep 0.1; done'}}
+  busy: {{slices: 0-{last}, n_procs: 2, command: ': > on.busy; test -e go || sleep 0.05'}}
 """
 
 
@@ -100,7 +102,10 @@ class Client:
 
     def connect(self):
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(25)  # less than the server's patience: what has no more to say is answered or dropped before
+        # Less than the server's patience: who has no more to say is answered or dropped before. Not by settimeout(), with
+        # which connect() fails at once where others wait.
+        for limit in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, limit, struct.pack("@ll", 25, 0))
         sock.connect(self.path)
         return sock
 
@@ -173,7 +178,7 @@ def memory_kib(pid, what):
 class ControlFuzz(ControlTest):
     def test_whatever_is_sent_the_run_goes_on_and_answers(self):
         print(f"RUNNER_SEED={SEED}, {SECONDS:g} s", flush=True)
-        process = self.live(SPEC.format(last=int(40 * SECONDS)), on=())
+        process = self.live(SPEC.format(last=int(40 * SECONDS)), on=(*range(4), "busy"))
         engine = engine_pid(process)
         before, memory = sockets(engine), memory_kib(engine, "VmRSS")
         clients = [Client(self.path(), number) for number in range(CLIENTS)]
