@@ -2,13 +2,16 @@
 
     import runner_counter
     rows = runner_counter.Counter("rows")
-    rows.add()                      # or rows.add(n): in shared memory at once, from any thread and process
-    for row in rows.each(table):    # counts every item that it hands out, several times as fast
+    rows.add()                      # or rows.add(n); from any thread and process
+    for row in rows.each(table):    # counts every item that it hands out, more than twice as fast
         ...
+    tick = rows.ticker()            # a function, as fast as each()
+    tick()                          # adds 1
 
-What an attempt counts is added to the run's totals when it has succeeded, else dropped. Outside of a run nothing is
-counted. The format of the file is described in counter.hpp. Python has no atomic addition, so every thread has a cell
-of its own; a process holds its cells by locks, and a forked child takes others.
+All of it is in shared memory at once: nothing is lost, however the program ends. What an attempt counts is added to the
+run's totals when it has succeeded, else dropped. Outside of a run nothing is counted. The format of the file is
+described in counter.hpp. Python has no atomic addition, so every thread has a cell of its own; a process holds its
+cells by locks, and a forked child takes others.
 """
 import array
 import errno
@@ -111,6 +114,18 @@ def _write(data, start):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+class _Ticks(map):
+    """Every step of it adds 1. It is C from end to end, which is what makes it fast, and keeps its lease."""
+
+    __slots__ = ("lease",)
+
+    def __new__(cls, lease):
+        totals = itertools.count(lease.value[0] + 1)
+        ticks = super().__new__(cls, operator.setitem, itertools.repeat(lease.value), itertools.repeat(0), totals)
+        ticks.lease = lease
+        return ticks
+
+
 class Counter:
     """A handle: those of one name are the same counter."""
 
@@ -136,14 +151,15 @@ class Counter:
 
     def each(self, items):
         """An iterator over the items that counts those it hands out. For one thread at a time; not across a fork."""
-        lease = _Lease(self.name)  # until the iterator is gone
-        totals = itertools.count(lease.value[0] + 1)
-        stored = map(operator.setitem, itertools.repeat(lease.value), itertools.repeat(0), totals)
-        return map(operator.itemgetter(0), zip(items, stored, itertools.repeat(lease)))
+        return itertools.compress(items, zip(_Ticks(_Lease(self.name))))  # which are (None,), and that is true
+
+    def ticker(self):
+        """A function that adds 1. For one thread at a time; not across a fork."""
+        return _Ticks(_Lease(self.name)).__next__
 
 
 def _after_fork():
-    """The cells are the parent's; who goes on with one of its iterators gets an error."""
+    """The cells are the parent's; who goes on with an iterator or ticker of its gets an error."""
     global _file, _mutex
     _mutex = threading.RLock()
     for lease in list(_leases):

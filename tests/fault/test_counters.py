@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 KILLS = int(os.environ.get("RUNNER_COUNTER_KILLS", "8"))
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 
-# As counting.cpp, in Python: add() in threads and forked children, each() in all of them as well.
+# As counting.cpp, in Python: add(), each() and a ticker in threads and forked children.
 COUNTING_PY = """
 import os, sys, threading
 import runner_counter
@@ -29,8 +29,9 @@ rows = runner_counter.Counter("rows")
 def work():
     for _ in range(times):
         rows.add()
+    tick = rows.ticker()
     for _ in rows.each(range(times)):
-        pass
+        tick()
 rows.add()  # so that there is something to inherit
 pids = []
 for _ in range(children):
@@ -46,6 +47,51 @@ for thread in others:
     thread.join()
 sys.exit(any(os.waitpid(pid, 0)[1] for pid in pids))
 """
+
+# Every way to leave a loop after 100 of its items, each counted twice.
+LEAVING_PY = """
+import multiprocessing, os, sys
+import runner_counter
+rows = runner_counter.Counter("rows")
+def hundred():
+    yield from range(100)
+    raise ValueError
+def loop(leave, items=range(1000)):
+    tick = rows.ticker()
+    for n, _ in enumerate(rows.each(items), 1):
+        tick()
+        if n == 100 and leave():
+            break
+def fail():
+    raise ValueError
+def caught(*args):
+    try:
+        loop(*args)
+    except ValueError:
+        pass
+def in_child(leave):
+    child = multiprocessing.Process(target=loop, args=[leave])
+    child.start()
+    child.join()
+held = rows.each(range(100)), rows.ticker()
+def both():
+    next(held[0])
+    held[1]()
+leave = {
+    "end": lambda: loop(lambda: False, range(100)),
+    "break": lambda: loop(lambda: True),
+    "raise": lambda: caught(fail),
+    "source": lambda: caught(lambda: False, hundred()),
+    "exit": lambda: loop(sys.exit),
+    "_exit": lambda: loop(lambda: os._exit(0)),
+    "child": lambda: in_child(lambda: True),
+    "child_exit": lambda: in_child(sys.exit),
+    "child_raise": lambda: in_child(fail),
+    "held": lambda: [both() for _ in range(100)],
+}
+leave[sys.argv[1]]()
+"""
+LEAVING = ["end", "break", "raise", "source", "exit", "_exit", "child", "child_exit", "child_raise", "held"]
 
 
 class Counters(RunnerTest):
@@ -80,8 +126,16 @@ class Counters(RunnerTest):
             /usr/bin/python3 counting.py 1000 0 1\n""")
         self.spec(f"slices: 0-1\nn_procs: 2\nenv: {{PYTHONPATH: '{SHARE}/runner'}}\ncommand: [sh, script]\n")
         self.ok("jobs.yaml")
-        one = 2000000 * 3 * 2 + 20000 * 2 * (2 + 3) + 1 + 3 * 10 * 7 + 1000 * 2 + 1
+        one = 2000000 * 3 * 2 + 20000 * 3 * (2 + 3) + 1 + 3 * 10 * 7 + 1000 * 3 + 1
         self.assertEqual(self.total(), 2 * one)
+
+    def test_what_python_counted_stays_however_the_loop_is_left(self):
+        self.write("leaving.py", LEAVING_PY)
+        self.spec(f"slices: {{list: [{', '.join(LEAVING)}]}}\nenv: {{PYTHONPATH: '{SHARE}/runner'}}\n"
+                  "command: [/usr/bin/python3, leaving.py, '{item}']\n")
+        self.ok("jobs.yaml")
+        counted = self.rows("SELECT key, value FROM counter JOIN attempt USING (run, job, slice, number) ORDER BY slice")
+        self.assertEqual(counted, [(how, 200) for how in LEAVING])
 
     def interrupt(self, process, rng):
         """Kills the engine, the guard or both, after a while; False: it had ended."""
