@@ -72,8 +72,8 @@ util::Result<std::set<std::string>> unended_runs(const run::Session& session) {
   if (!runs) return runs.error();
   const std::string boot = host::boot_id();
   for (const auto& run : *runs) {
-    const bool ended = run.info.state == core::State::completed || run.info.state == core::State::terminated;
-    if (!ended && (run.boot_id.empty() || boot.empty() || run.boot_id == boot)) ids.insert(run.info.id);
+    if (!core::is_over(run.info.state) && (run.boot_id.empty() || boot.empty() || run.boot_id == boot))
+      ids.insert(run.info.id);
   }
   return ids;
 }

@@ -16,10 +16,6 @@ JobQueue::JobQueue(std::uint32_t number, JobPlan plan)
   has_begun = plan_.has_begun;
 }
 
-bool JobQueue::is_over() const {
-  return plan_.closed || state() == State::completed || state() == State::terminated || state() == State::disabled;
-}
-
 bool JobQueue::needs_each_of(std::uint32_t job) const {
   return std::ranges::any_of(plan_.needs,
                              [job](const Need& need) { return need.after == Need::After::each && need.job == job; });

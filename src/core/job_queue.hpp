@@ -22,8 +22,7 @@ class JobQueue {
   [[nodiscard]] const JobPlan& plan() const { return plan_; }
   [[nodiscard]] State state() const { return life_.state(); }
   void go(State to) { life_.go(to); }
-  /// Completed, terminated or disabled: nothing of it will be launched any more.
-  [[nodiscard]] bool is_over() const;
+  [[nodiscard]] bool is_over() const { return plan_.closed || core::is_over(state()); }
 
   // ---- what may be claimed
   /// Its slices wait for those of other jobs (needs_each), so each has to be released first.

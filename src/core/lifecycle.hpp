@@ -36,6 +36,11 @@ constexpr bool can_go(State from, State to) {
   return ((kTransitions[static_cast<std::size_t>(from)] >> static_cast<unsigned>(to)) & 1U) != 0;
 }
 
+/// Nothing of it will run any more, but for what is disabled and enabled again.
+constexpr bool is_over(State state) {
+  return state == State::completed || state == State::terminated || state == State::disabled;
+}
+
 /// Holds a state and moves it along the table only.
 class Lifecycle {
  public:

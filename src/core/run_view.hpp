@@ -57,9 +57,7 @@ class JobView {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] JobKind kind() const { return kind_; }
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] bool is_over() const {
-    return state_ == State::completed || state_ == State::terminated || state_ == State::disabled;
-  }
+  [[nodiscard]] bool is_over() const { return core::is_over(state_); }
   [[nodiscard]] const std::string& reason() const { return reason_; }  ///< why it is in that state, if there is more
   [[nodiscard]] std::uint64_t total() const { return total_; }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_.count(); }

@@ -26,16 +26,12 @@ std::string time_between(util::WallTime from, util::WallTime to) {
   return util::format_duration_short(std::max(util::Duration::zero(), util::Duration(to - from)));
 }
 
-bool is_over(core::State state) {
-  return state == core::State::completed || state == core::State::terminated;
-}
-
 /// "running (runner pid 123 on node1)", "completed after 12m03s, at 2026-11-21 16:55:31", and the crashed one.
 std::string state_text(const core::RunInfo& info, util::WallTime now, const Style& style) {
   if (info.live) {
     return style(info.state) + " for " + time_between(info.started_at, now) + " (" + where(info) + ")";
   }
-  if (!is_over(info.state)) return style(Tone::bad, "ended without finishing") + " (" + where(info) + " is gone)";
+  if (!core::is_over(info.state)) return style(Tone::bad, "ended without finishing") + " (" + where(info) + " is gone)";
   std::string text = style(info.state);
   if (info.ended_at) {
     text += " after " + time_between(info.started_at, *info.ended_at) + ", at " + util::format_local(*info.ended_at);

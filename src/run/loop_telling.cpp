@@ -73,9 +73,7 @@ void Loop::publish(const core::Event& event) {
   } else if (event.kind == core::SystemKind::run) {
     setup_.view.info.state = event.state;
     setup_.view.info.reason = event.reason;
-    if (event.state == core::State::completed || event.state == core::State::terminated) {
-      setup_.view.info.ended_at = event.at;
-    }
+    if (core::is_over(event.state)) setup_.view.info.ended_at = event.at;
   }
   if (event.untold) return;
   setup_.log->event(event);

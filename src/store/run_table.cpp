@@ -161,8 +161,7 @@ int write_steering(Database& database, std::int64_t run, const SteeringRecord& r
 }
 
 int write_run_state(Database& database, std::int64_t run, const RunMoved& moved) {
-  const bool over = moved.state == core::State::completed || moved.state == core::State::terminated;
-  const auto ended_at = over ? std::optional<double>(unix_seconds(moved.at)) : std::nullopt;
+  const auto ended_at = core::is_over(moved.state) ? std::optional<double>(unix_seconds(moved.at)) : std::nullopt;
   auto statement = database.prepare("UPDATE run SET state = ?, ended_at = ?, reason = ? WHERE number = ?");
   if (!statement) return database.code();
   return statement->run(core::name(moved.state), ended_at, moved.reason, run);
