@@ -42,6 +42,14 @@ AttemptId JobQueue::take_next() {
   return id;
 }
 
+AttemptId JobQueue::take_claim() {
+  assert(durable > 0);
+  const AttemptId id = claims.front();
+  claims.pop_front();
+  --durable;
+  return id;
+}
+
 void JobQueue::advance() {
   if (at_cursor() == plan_.todo.intervals()[interval_].last) {
     ++interval_;
@@ -124,7 +132,6 @@ void JobQueue::count(const Ending& final_ending, const AttemptId& last) {
     cancelled_.insert(last.slice);
   } else {
     failed_slices_.insert(last.slice);
-    ++failed_;
   }
   // So that the last attempt is known: a retry that is asked for begins after it.
   if (last.number != earlier_attempts(last.slice) + 1) plan_.attempted[last.slice] = last.number - 1;
@@ -140,7 +147,7 @@ IntervalSet JobQueue::failed_slices() const {
 void JobQueue::revive(std::uint64_t slice) {
   assert(has_failed(slice));
   ++left_;
-  if (failed_slices_.erase(slice)) --failed_;
+  failed_slices_.erase(slice);
   cancelled_.erase(slice);
   plan_.attempted[slice] = earlier_attempts(slice) + 1;
   released_.insert(slice);
@@ -152,12 +159,12 @@ bool JobQueue::has_succeeded(std::uint64_t slice) const {
 
 std::string JobQueue::shortfall() const {
   if (missed() == 0) return {};
-  const std::uint64_t other = missed() - failed_;
-  if (plan_.todo.count() == 1) return failed_ > 0 ? "it failed" : "it did not run";
+  const std::uint64_t other = missed() - failed();
+  if (plan_.todo.count() == 1) return failed() > 0 ? "it failed" : "it did not run";
   const std::string of_all =
       " of " + util::format_count(plan_.todo.count()) + (plan_.todo.count() == 1 ? " slice" : " slices");
-  if (failed_ == 0) return util::format_count(other) + of_all + " did not run";
-  return util::format_count(failed_) + of_all + " failed" +
+  if (failed() == 0) return util::format_count(other) + of_all + " did not run";
+  return util::format_count(failed()) + of_all + " failed" +
          (other > 0 ? ", " + util::format_count(other) + " did not run" : "");
 }
 

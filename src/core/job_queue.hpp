@@ -34,6 +34,8 @@ class JobQueue {
   [[nodiscard]] bool has_next() const;
   /// Then: the next one, with the number of its attempt.
   AttemptId take_next();
+  /// The first claim; one that is durable.
+  AttemptId take_claim();
   /// Whether a slice would be launched if there were room.
   [[nodiscard]] bool is_waiting() const { return !claims.empty() || has_next(); }
   [[nodiscard]] std::uint32_t earlier_attempts(std::uint64_t slice) const;
@@ -66,7 +68,7 @@ class JobQueue {
   void revive(std::uint64_t slice);
   [[nodiscard]] bool is_disabled(std::uint64_t slice) const { return disabled_.contains(slice); }
   [[nodiscard]] bool has_succeeded(std::uint64_t slice) const;
-  [[nodiscard]] std::uint64_t failed() const { return failed_; }
+  [[nodiscard]] std::uint64_t failed() const { return failed_slices_.count(); }
   [[nodiscard]] bool all_settled() const { return left_ == 0; }
   /// Slices that were to run and did not succeed.
   [[nodiscard]] std::uint64_t missed() const { return plan_.todo.count() - successes_; }
@@ -113,7 +115,6 @@ class JobQueue {
   ChunkedSet cancelled_;
   std::uint64_t left_ = 0;
   std::uint64_t successes_ = 0;
-  std::uint64_t failed_ = 0;
 };
 
 }  // namespace runner::core

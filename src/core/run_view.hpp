@@ -132,7 +132,7 @@ struct RunInfo {
 struct RunView {
   RunInfo info;
   std::vector<JobView> jobs;
-  [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
+  [[nodiscard]] bool has_several_jobs() const;  ///< hooks and services do not count
   [[nodiscard]] CounterTotals counters() const;
   /// Every slice and hook has succeeded; what became of services does not matter then.
   [[nodiscard]] bool is_complete() const;

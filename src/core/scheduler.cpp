@@ -62,7 +62,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     }
     void operator()(const Claimed& claimed) const { self.on_claimed(claimed.count, now); }
     void operator()(const Started& started) const { self.on_started(started.id, now); }
-    void operator()(const ServiceReady& ready) const { self.on_service_ready(ready.job, now, actions); }
+    void operator()(const ServiceReady& ready) const { self.on_service_ready(ready.job, actions); }
     void operator()(const Finished& finished) const { self.on_finished(finished, now, actions); }
     void operator()(const Control& control) const {
       switch (control) {
@@ -282,9 +282,7 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
 
 void Scheduler::launch_ready(Actions& actions) {
   while (JobQueue* job = next_to_launch()) {
-    const AttemptId id = job->claims.front();
-    job->claims.pop_front();
-    --job->durable;
+    const AttemptId id = job->take_claim();
     const Resources& need = job->plan().need;
     used_.slots += 1;
     used_.cpus_milli += need.cpus_milli;

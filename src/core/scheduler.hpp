@@ -165,7 +165,7 @@ class Scheduler {
   bool close_job(std::uint32_t job, Actions& actions);
   [[nodiscard]] bool is_released(std::uint32_t job, std::uint64_t slice) const;
   // of services: scheduler_services.cpp
-  void on_service_ready(std::uint32_t job, util::TimePoint now, Actions& actions);
+  void on_service_ready(std::uint32_t job, Actions& actions);
   void judge_service(Settle& settled);
   void service_died(std::uint32_t job, const Ending& ending, util::TimePoint now, Actions& actions);
   void claim_services(util::TimePoint now, Actions& actions);

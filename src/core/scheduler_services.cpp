@@ -1,7 +1,6 @@
 // The part of the scheduler that keeps services: started before what needs them, restarted where that is asked for, and
 // ended, the last one first, when nothing needs them any more.
 #include <algorithm>
-#include <cassert>
 
 #include "core/scheduler.hpp"
 
@@ -9,7 +8,7 @@ namespace runner::core {
 
 using util::TimePoint;
 
-void Scheduler::on_service_ready(std::uint32_t j, TimePoint /*now*/, Actions& actions) {
+void Scheduler::on_service_ready(std::uint32_t j, Actions& actions) {
   JobQueue& service = jobs_[j];
   const auto attempt = std::ranges::find_if(running_, [j](const auto& running) { return running.first.job == j; });
   if (attempt == running_.end() || attempt->second.ended_by_us) return;  // it has died meanwhile
@@ -67,14 +66,9 @@ void Scheduler::claim_services(TimePoint now, Actions& actions) {
 
 /// Beside the slots: a service must not keep the slices that need it from running.
 void Scheduler::launch_services(Actions& actions) {
-  for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
-    JobQueue& service = jobs_[j];
-    if (!service.plan().is_service) continue;
-    if (service.durable == 0 || !has_services_up(service)) continue;
-    const AttemptId id = service.claims.front();
-    service.claims.pop_front();
-    --service.durable;
-    launch(id, unused_slot(capacity_.slots), actions);
+  for (JobQueue& service : jobs_) {
+    if (!service.plan().is_service || service.durable == 0 || !has_services_up(service)) continue;
+    launch(service.take_claim(), unused_slot(capacity_.slots), actions);
   }
 }
 

@@ -136,9 +136,9 @@ struct Spec {
   std::optional<std::uint64_t> memory_min;  ///< bytes; likewise with less of it available
   LogSpec log;
   Print print = Print::none;
-  /// In the order of the file - one, named as the run, where there is no `jobs:` -, then the hooks.
+  /// In the order of the file - one, named as the run, where there is no `jobs:` -, then services, then hooks.
   std::vector<JobSpec> jobs;
-  [[nodiscard]] bool has_several_jobs() const;  ///< hooks do not count
+  [[nodiscard]] bool has_several_jobs() const;  ///< hooks and services do not count
 };
 
 /// Every variable of one attempt: vars, the slice's own, and the ones that are always there

@@ -47,7 +47,7 @@ struct Session {
       lost;  ///< claimed or started by the runner before, and never ended; by their stored index
   std::vector<store::Remap> remaps;  ///< slices that have another index than before (--accept-changes)
 
-  [[nodiscard]] std::uint64_t slices_to_run() const;  ///< hooks do not count
+  [[nodiscard]] std::uint64_t slices_to_run() const;  ///< hooks and services do not count
   [[nodiscard]] bool has_work() const;                ///< slices or hooks
   /// Writes down that the run begins (again). Before the first launch.
   [[nodiscard]] util::Result<void> record(store::Writer& writer) const;
