@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/interval_set.hpp"
 
@@ -102,6 +103,9 @@ TEST_CASE("the ends of 64 bits do not wrap") {
   CHECK(set.count() == 2);
   CHECK(set.contains(UINT64_MAX));
   CHECK_FALSE(set.contains(1));
+  std::vector<std::uint64_t> visited;
+  set.for_each([&](std::uint64_t i) { visited.push_back(i); });
+  CHECK(visited == std::vector<std::uint64_t>{0, UINT64_MAX});
   set.insert_range(UINT64_MAX - 2, UINT64_MAX);
   CHECK(set.count() == 4);
   set.insert_range(10, UINT64_MAX);
@@ -140,7 +144,7 @@ TEST_CASE("random insertions and erasures give the members that a plain set has"
   }
 }
 
-TEST_CASE("differences and intersections are those of plain sets") {
+TEST_CASE("unions, differences and intersections are those of plain sets") {
   std::mt19937 random(6);
   for (int round = 0; round < 500; ++round) {
     std::set<std::uint64_t> a_model;
@@ -150,6 +154,11 @@ TEST_CASE("differences and intersections are those of plain sets") {
     std::set<std::uint64_t> difference;
     std::set<std::uint64_t> both;
     for (const std::uint64_t n : a_model) (b_model.count(n) == 1 ? both : difference).insert(n);
+    IntervalSet all = a;
+    all.insert(b);
+    std::set<std::uint64_t> all_model = a_model;
+    all_model.insert(b_model.begin(), b_model.end());
+    check_same(all, all_model);
     check_same(a.without(b), difference);
     check_same(a.intersect(b), both);
     REQUIRE(a.intersect(b) == b.intersect(a));

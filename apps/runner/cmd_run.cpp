@@ -180,7 +180,7 @@ std::vector<core::IntervalSet> slices_of(const run::Session& session) {
   std::vector<core::IntervalSet> slices;
   for (const auto& plan : session.plans) {
     core::IntervalSet all = plan.todo;
-    for (const auto& interval : plan.succeeded.intervals()) all.insert_range(interval.first, interval.last);
+    all.insert(plan.succeeded);
     slices.push_back(std::move(all));
   }
   return slices;

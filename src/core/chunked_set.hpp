@@ -37,9 +37,7 @@ class ChunkedSet {
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] IntervalSet intervals() const {
     IntervalSet all;
-    for (const auto& [number, chunk] : chunks_) {
-      for (const auto& interval : chunk.intervals()) all.insert_range(interval.first, interval.last);
-    }
+    for (const auto& [number, chunk] : chunks_) all.insert(chunk);
     return all;
   }
 

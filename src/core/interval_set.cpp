@@ -62,6 +62,10 @@ void IntervalSet::insert_range(std::uint64_t first, std::uint64_t last) {
   }
 }
 
+void IntervalSet::insert(const IntervalSet& other) {
+  for (const Interval& interval : other.intervals_) insert_range(interval.first, interval.last);
+}
+
 void IntervalSet::erase(std::uint64_t index) {
   const auto found = ending_at_or_after(intervals_, index);
   if (found == intervals_.end() || found->first > index) return;

@@ -30,12 +30,20 @@ class IntervalSet {
   /// O(1) when `index` is beyond or adjacent to the end, else O(log n) search plus an insertion.
   void insert(std::uint64_t index);
   void insert_range(std::uint64_t first, std::uint64_t last);
+  void insert(const IntervalSet& other);
   void erase(std::uint64_t index);
 
   [[nodiscard]] bool contains(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] const std::vector<Interval>& intervals() const { return intervals_; }
+  /// Every index, the lowest first.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (const Interval& interval : intervals_) {
+      for (std::uint64_t i = interval.first; i != interval.last + 1; ++i) visit(i);
+    }
+  }
 
   [[nodiscard]] IntervalSet without(const IntervalSet& other) const;
   [[nodiscard]] IntervalSet intersect(const IntervalSet& other) const;

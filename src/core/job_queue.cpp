@@ -139,8 +139,7 @@ void JobQueue::count(const Ending& final_ending, const AttemptId& last) {
 
 IntervalSet JobQueue::failed_slices() const {
   IntervalSet all = failed_slices_.intervals();
-  const IntervalSet more = cancelled_.intervals();
-  for (const auto& interval : more.intervals()) all.insert_range(interval.first, interval.last);
+  all.insert(cancelled_.intervals());
   return all;
 }
 

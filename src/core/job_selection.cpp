@@ -48,8 +48,8 @@ util::Result<JobSelection> select_slices(const Spec& spec, const std::vector<std
       if (auto named = slices.select(list.substr(of_job.size()))) chosen = std::move(named);
     }
     if (!chosen) return chosen.error();
-    IntervalSet& all = selection[j] ? *selection[j] : selection[j].emplace();
-    for (const auto& interval : chosen->intervals()) all.insert_range(interval.first, interval.last);
+    if (!selection[j]) selection[j].emplace();
+    selection[j]->insert(*chosen);
   }
   for (std::size_t j = 0; j < spec.jobs.size(); ++j) {  // hooks go with what they belong to
     const JobSpec& job = spec.jobs[j];

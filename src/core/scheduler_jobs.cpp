@@ -34,11 +34,9 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
   if (job.state() == State::initial) move_job(j, State::ready, actions);
   if (!job.waits_each()) return;
   // What is there already: of earlier sessions, or from before the last of the other needs was met.
-  for (const auto& interval : job.plan().todo.intervals()) {
-    for (std::uint64_t slice = interval.first; slice <= interval.last; ++slice) {
-      if (is_released(j, slice) && !job.is_disabled(slice)) job.release(slice);
-    }
-  }
+  job.plan().todo.for_each([&](std::uint64_t slice) {
+    if (is_released(j, slice) && !job.is_disabled(slice)) job.release(slice);
+  });
 }
 
 /// Why it cannot begin any more; "" if it can.
@@ -100,11 +98,9 @@ void Scheduler::disable_what_waits_for(std::uint32_t j, Actions& actions) {
     }
     IntervalSet in_doubt = dependant.plan().todo.without(needed.plan().succeeded);
     if (needed.missed() == 0) in_doubt = in_doubt.without(needed.plan().todo);
-    for (const auto& interval : in_doubt.intervals()) {
-      for (std::uint64_t slice = interval.first; slice <= interval.last; ++slice) {
-        if (!needed.has_succeeded(slice)) slice_failed(j, slice, "did not run", actions);
-      }
-    }
+    in_doubt.for_each([&](std::uint64_t slice) {
+      if (!needed.has_succeeded(slice)) slice_failed(j, slice, "did not run", actions);
+    });
   }
 }
 
