@@ -1,7 +1,5 @@
 #include "run/loop.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
@@ -109,7 +107,7 @@ void Loop::feed(const core::Input& input) {
 
 void Loop::carry_out(const core::Claim& action) {
   LiveAttempt attempt;
-  attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
+  attempt.key = key_of(action.id);
   attempt.life.go(core::State::ready);
   last_sequence_ = writer_->claim(action.id, attempt.key);
   when_committed(last_sequence_, std::nullopt);
@@ -118,16 +116,8 @@ void Loop::carry_out(const core::Claim& action) {
 }
 
 void Loop::tell_claimed(const core::AttemptId& id, const std::string& key) {
-  core::Event event;
-  event.at = wall_now();
-  event.id = id;
-  event.key = key;
-  event.name = slice_name(id, key);
-  event.pid = ::getpid();
-  for (const core::State state : {core::State::initial, core::State::ready}) {
-    event.state = state;
-    when_committed(last_sequence_, event);
-  }
+  for (const core::State state : {core::State::initial, core::State::ready})
+    when_committed(last_sequence_, slice_event(id, key, state));
 }
 
 void Loop::carry_out(const core::Unclaim& action) {
@@ -183,7 +173,7 @@ void Loop::carry_out(const core::Settle& action) {
 
 void Loop::carry_out(const core::Abandon& action) {
   LiveAttempt attempt;
-  attempt.key = setup_.spec->jobs[action.id.job].slices.key(action.id.slice);
+  attempt.key = key_of(action.id);
   announce_end(action.id, attempt, action.ending, std::nullopt, last_sequence_);
 }
 
@@ -196,13 +186,7 @@ void Loop::carry_out(const core::Halt& action) {
 /// The one job of a simple spec is the run by another name: its own moves are recorded, but told as the run's. A hook's
 /// life is that of its one attempt, where there is one.
 void Loop::carry_out(const core::MoveJob& action) {
-  core::Event event;
-  event.at = wall_now();
-  event.kind = core::SystemKind::job;
-  event.state = action.state;
-  event.id.job = action.job;
-  event.name = setup_.spec->jobs[action.job].name;
-  event.pid = ::getpid();
+  core::Event event = job_event(action.job, action.state);
   event.reason = action.reason;
   last_sequence_ = writer_->job_state(action.job, action.state, event.at, action.reason);
   const bool is_hook = setup_.spec->jobs[action.job].kind != core::JobKind::slices;
@@ -245,14 +229,8 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   feed(core::Started{id});
   if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
   last_sequence_ = writer_->started(id, at, pid, log);
-  core::Event event;
+  core::Event event = attempt_event(id, attempt, core::State::running);
   event.at = at;
-  event.state = core::State::running;
-  event.id = id;
-  event.name = slice_name(id, attempt.key);
-  event.key = attempt.key;
-  event.pid = pid;
-  event.slot = attempt.slot;
   event.log = log;
   event.since = util::steady_now();
   when_committed(last_sequence_, std::move(event));

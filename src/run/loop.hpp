@@ -145,12 +145,19 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void tell_claimed(const core::AttemptId& id, const std::string& key);
   void move_run(core::State state, const std::string& reason = {});
   [[nodiscard]] util::WallTime wall_now() const;
+  [[nodiscard]] core::Event run_event(core::State state) const;
+  [[nodiscard]] core::Event job_event(std::uint32_t job, core::State state) const;
+  /// Of a slice that has no process.
+  [[nodiscard]] core::Event slice_event(const core::AttemptId& id, const std::string& key, core::State state) const;
+  [[nodiscard]] core::Event attempt_event(const core::AttemptId& id, const LiveAttempt& attempt,
+                                          core::State state) const;
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
   /// Of a slice whose last attempt ended so.
   static core::State state_after(const core::Ending& ending);
   [[nodiscard]] bool is_main(std::uint32_t job) const;  ///< the one job of a simple spec
+  [[nodiscard]] std::string key_of(const core::AttemptId& id) const;
   [[nodiscard]] std::string slice_name(const core::AttemptId& id, const std::string& key) const;
 
   LoopSetup setup_;

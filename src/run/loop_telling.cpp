@@ -11,29 +11,16 @@ namespace runner::run {
 
 /// Where every life begins; nothing has moved yet.
 void Loop::tell_initial() {
-  core::Event event;
-  event.at = begun_at_;
-  event.kind = core::SystemKind::run;
-  event.name = setup_.spec->name;
-  event.pid = ::getpid();
-  when_committed(last_sequence_, event);
+  when_committed(last_sequence_, run_event(core::State::initial));
   for (std::uint32_t j = 0; j < setup_.spec->jobs.size(); ++j) {
-    if (is_main(j)) continue;
-    event.kind = core::SystemKind::job;
-    event.id.job = j;
-    event.name = setup_.spec->jobs[j].name;
-    if (!setup_.view.jobs[j].is_over()) when_committed(last_sequence_, event);
+    if (!is_main(j) && !setup_.view.jobs[j].is_over())
+      when_committed(last_sequence_, job_event(j, core::State::initial));
   }
 }
 
 void Loop::move_run(core::State state, const std::string& reason) {
   run_life_.go(state);
-  core::Event event;
-  event.at = wall_now();
-  event.kind = core::SystemKind::run;
-  event.state = state;
-  event.name = setup_.spec->name;
-  event.pid = ::getpid();
+  core::Event event = run_event(state);
   event.reason = reason;
   last_sequence_ = writer_->run_state(state, event.at, reason);
   writer_->hurry();
@@ -45,16 +32,44 @@ util::WallTime Loop::wall_now() const {
   return util::wall_now_after(begun_at_, util::steady_now() - begun_);
 }
 
-void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
-                        std::optional<util::Duration> retry_in, store::Sequence sequence) {
+core::Event Loop::run_event(core::State state) const {
   core::Event event;
-  event.at = ending.ended_at;
-  event.state = retry_in ? core::State::running : state_after(ending);
+  event.at = wall_now();
+  event.kind = core::SystemKind::run;
+  event.state = state;
+  event.name = setup_.spec->name;
+  event.pid = ::getpid();
+  return event;
+}
+
+core::Event Loop::job_event(std::uint32_t job, core::State state) const {
+  core::Event event = run_event(state);
+  event.kind = core::SystemKind::job;
+  event.id.job = job;
+  event.name = setup_.spec->jobs[job].name;
+  return event;
+}
+
+core::Event Loop::slice_event(const core::AttemptId& id, const std::string& key, core::State state) const {
+  core::Event event = run_event(state);
+  event.kind = core::SystemKind::slice;
   event.id = id;
-  event.name = slice_name(id, attempt.key);
-  event.key = attempt.key;
+  event.key = key;
+  event.name = slice_name(id, key);
+  return event;
+}
+
+core::Event Loop::attempt_event(const core::AttemptId& id, const LiveAttempt& attempt, core::State state) const {
+  core::Event event = slice_event(id, attempt.key, state);
   event.pid = attempt.pid;
   event.slot = attempt.slot;
+  return event;
+}
+
+void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, const core::Ending& ending,
+                        std::optional<util::Duration> retry_in, store::Sequence sequence) {
+  core::Event event = attempt_event(id, attempt, retry_in ? core::State::running : state_after(ending));
+  event.at = ending.ended_at;
   event.ending = ending;
   event.retry_in = retry_in;
   when_committed(sequence, std::move(event));
@@ -87,6 +102,10 @@ void Loop::notice(const std::string& message) {
 
 bool Loop::is_main(std::uint32_t job) const {
   return job == 0 && !setup_.spec->has_several_jobs();
+}
+
+std::string Loop::key_of(const core::AttemptId& id) const {
+  return setup_.spec->jobs[id.job].slices.key(id.slice);
 }
 
 std::string Loop::slice_name(const core::AttemptId& id, const std::string& key) const {

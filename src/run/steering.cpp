@@ -189,39 +189,20 @@ void Loop::carry_out(const core::Continue& action) {
 
 void Loop::tell_standing(const core::AttemptId& id, LiveAttempt& attempt) {
   attempt.life.go(attempt.suspended ? core::State::suspended : core::State::running);
-  core::Event event;
-  event.at = wall_now();
-  event.state = attempt.life.state();
-  event.id = id;
-  event.name = slice_name(id, attempt.key);
-  event.key = attempt.key;
-  event.pid = attempt.pid;
-  event.slot = attempt.slot;
-  when_committed(last_sequence_, std::move(event));
+  when_committed(last_sequence_, attempt_event(id, attempt, attempt.life.state()));
 }
 
 /// Nothing to record: it follows from what is.
 void Loop::carry_out(const core::DisableSlice& action) {
-  core::Event event;
-  event.at = wall_now();
-  event.state = core::State::disabled;
-  event.id = {.job = action.job, .slice = action.slice, .number = 0};
-  event.key = setup_.spec->jobs[action.job].slices.key(action.slice);
-  event.name = slice_name(event.id, event.key);
-  event.pid = ::getpid();
+  const core::AttemptId id{.job = action.job, .slice = action.slice, .number = 0};
+  core::Event event = slice_event(id, key_of(id), core::State::disabled);
   event.reason = action.reason;
   when_committed(last_sequence_, std::move(event));
 }
 
 void Loop::carry_out(const core::EnableSlice& action) {
-  core::Event event;
-  event.at = wall_now();
-  event.state = core::State::ready;
-  event.id = {.job = action.job, .slice = action.slice, .number = 0};
-  event.key = setup_.spec->jobs[action.job].slices.key(action.slice);
-  event.name = slice_name(event.id, event.key);
-  event.pid = ::getpid();
-  when_committed(last_sequence_, std::move(event));
+  const core::AttemptId id{.job = action.job, .slice = action.slice, .number = 0};
+  when_committed(last_sequence_, slice_event(id, key_of(id), core::State::ready));
 }
 
 void Loop::carry_out(const core::MoveRun& action) {
