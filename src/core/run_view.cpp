@@ -76,11 +76,7 @@ bool JobView::is_slow(util::Duration runtime) const {
 }
 
 void JobView::report(std::uint64_t slice, const Report& report) {
-  const auto attempt = running_.find(slice);
-  if (attempt == running_.end()) return;
-  Report& known = attempt->second.record.report;
-  if (report.progress) known.progress = report.progress;
-  if (report.status) known.status = report.status;
+  if (const auto attempt = running_.find(slice); attempt != running_.end()) attempt->second.record.report = report;
 }
 
 IntervalSet JobView::lost_slices() const {

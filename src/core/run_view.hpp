@@ -43,7 +43,7 @@ class JobView {
   /// `live`: whether the run is; an attempt without an end is then running (or, never seen to start, waiting), else
   /// lost.
   void add_record(const AttemptRecord& record, bool live);
-  /// A running slice says how far it is; what it does not say again stands.
+  /// How far a running slice says it is.
   void report(std::uint64_t slice, const Report& report);
   /// A slice's event during a live run. Rows and events give the same view but for one thing no row can tell: a slice
   /// that waits for its retry is failed by its rows and waiting by its events.

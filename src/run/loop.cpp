@@ -256,10 +256,8 @@ void Loop::held(bool held) {
 void Loop::reported(const core::AttemptId& id, const core::Report& report) {
   const auto found = live_.find(id);
   if (found == live_.end()) return;
-  core::Report& known = found->second.report;
-  if (report.progress) known.progress = report.progress;
-  if (report.status) known.status = report.status;
-  setup_.view.jobs[id.job].report(id.slice, known);
+  found->second.report.update(report);
+  setup_.view.jobs[id.job].report(id.slice, found->second.report);
   reports_due_.insert(id);
 }
 
