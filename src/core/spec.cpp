@@ -146,16 +146,6 @@ void set_text(std::vector<std::pair<std::string, TextTemplate>>& entries, const 
   }
 }
 
-std::string port_variable(const std::string& service) {
-  std::string name = "RUNNER_SERVICE_";
-  for (const char c : service) {
-    const bool is_small = c >= 'a' && c <= 'z';
-    const bool is_plain = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    name += is_small ? static_cast<char>(c - 'a' + 'A') : is_plain ? c : '_';
-  }
-  return name + "_PORT";
-}
-
 }  // namespace
 
 void assign_ports(Spec& spec, const std::function<std::uint16_t()>& free_port) {
@@ -164,12 +154,13 @@ void assign_ports(Spec& spec, const std::function<std::uint16_t()>& free_port) {
     std::uint16_t& port = *spec.jobs[s].service->port;
     if (port == 0) port = free_port();
     const std::string number = std::to_string(port);
+    const std::string variable = port_environment_name(spec.jobs[s].name);
     set_text(spec.jobs[s].vars, "port", number);
     for (JobSpec& probe : spec.jobs[s].service->probe) set_text(probe.vars, "port", number);
     for (JobSpec& job : spec.jobs) {
-      set_text(job.env, port_variable(spec.jobs[s].name), number);
+      set_text(job.env, variable, number);
       if (!job.service) continue;
-      for (JobSpec& probe : job.service->probe) set_text(probe.env, port_variable(spec.jobs[s].name), number);
+      for (JobSpec& probe : job.service->probe) set_text(probe.env, variable, number);
     }
   }
 }

@@ -5,6 +5,20 @@
 
 namespace runner::core {
 
+namespace {
+
+std::string upper_name(std::string_view name) {
+  std::string upper;
+  for (const char c : name) {
+    const bool is_lower = c >= 'a' && c <= 'z';
+    const bool is_other = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    upper += is_lower ? static_cast<char>(c - 'a' + 'A') : is_other ? c : '_';
+  }
+  return upper;
+}
+
+}  // namespace
+
 void Variables::set(std::string_view name, std::string value) {
   const auto it = std::find_if(all_.begin(), all_.end(), [&](const auto& entry) { return entry.first == name; });
   if (it != all_.end()) {
@@ -31,13 +45,11 @@ std::string environment_name(std::string_view name) {
   for (const auto& [variable, environment] : kAlwaysThere) {
     if (name == variable) return std::string(environment);
   }
-  std::string result = "RUNNER_VAR_";
-  for (const char c : name) {
-    const bool is_lower = c >= 'a' && c <= 'z';
-    const bool is_other = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    result += is_lower ? static_cast<char>(c - 'a' + 'A') : is_other ? c : '_';
-  }
-  return result;
+  return "RUNNER_VAR_" + upper_name(name);
+}
+
+std::string port_environment_name(std::string_view service) {
+  return "RUNNER_SERVICE_" + upper_name(service) + "_PORT";
 }
 
 }  // namespace runner::core

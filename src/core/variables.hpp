@@ -23,5 +23,7 @@ class Variables {
 /// The environment variable a slice finds `name` in: RUNNER_SLICE, RUNNER_RUN_ID ... for those that are always there,
 /// RUNNER_VAR_FILE_NAME for file.name.
 std::string environment_name(std::string_view name);
+/// Likewise the port of a service: RUNNER_SERVICE_DATA_BASE_PORT.
+std::string port_environment_name(std::string_view service);
 
 }  // namespace runner::core
