@@ -14,7 +14,7 @@ namespace {
 
 std::uint64_t slices_selected(const store::NewRun::Job& job) {
   if (job.selection.empty()) return job.slices;
-  if (job.selection == "-") return 0;
+  if (job.selection == store::kLeftOut) return 0;
   std::uint64_t count = 0;
   if (auto ranges = core::parse_ranges(job.selection)) {
     for (const auto& range : *ranges) count += range.size();

@@ -14,14 +14,13 @@ namespace runner::run {
 
 namespace {
 
+using store::kLeftOut;
 using util::Error;
 using util::Result;
 
 Refusal refuse(std::string message, Refusal::Why why = Refusal::Why::usage) {
   return {why, std::move(message)};
 }
-
-constexpr const char* kLeftOut = "-";  ///< a stored selection of nothing
 
 core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   core::JobPlan plan;

@@ -19,6 +19,9 @@ namespace runner::store {
 /// Position in the writer's queue, from 1. Everything up to an acknowledged position is on disk.
 using Sequence = std::uint64_t;
 
+/// The stored selection of a job that a run was begun without.
+inline constexpr const char* kLeftOut = "-";
+
 /// A run and its jobs as they are written when it begins.
 struct NewRun {
   std::string id;
@@ -36,7 +39,7 @@ struct NewRun {
     std::string name;
     std::uint64_t slices = 0;
     std::uint64_t fingerprint = 0;
-    std::string selection;  ///< indices by --slices, "3,7-9"; "" for all, "-" for none: left out
+    std::string selection;  ///< indices by --slices, "3,7-9"; "" for all, kLeftOut for nothing
     core::JobKind kind = core::JobKind::slices;
     core::State state = core::State::initial;  ///< in its lifecycle; initial also where that is not known
     std::optional<util::WallTime> state_at{};  ///< since when
