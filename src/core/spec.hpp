@@ -80,6 +80,8 @@ struct ServiceSpec {
   std::optional<std::uint16_t> port;  ///< 0: one that is free when the run begins, see assign_ports()
 };
 
+enum class HookKind : std::uint8_t { prepare, shutdown, teardown };
+
 struct JobSpec {
   std::string name;
   SliceList slices;
@@ -102,9 +104,9 @@ struct JobSpec {
   std::optional<std::uint64_t> memory;     ///< bytes one slice needs
   bool env_compat_slurm = false;
   JobKind kind = JobKind::slices;
-  std::optional<std::uint32_t> hook_of;  ///< the job that a hook belongs to; unset: the run
+  std::optional<HookKind> hook;          ///< which one, of a hook
+  std::optional<std::uint32_t> hook_of;  ///< the job that it belongs to; unset: the run
   std::optional<ServiceSpec> service{};
-  bool is_teardown = false;  ///< runs also when the run is stopped
   // Only where there are several jobs:
   std::vector<Need> needs;
   std::optional<FailureLimit> allow_failures;  ///< so many, and the jobs that need this one go on all the same

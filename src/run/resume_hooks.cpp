@@ -42,7 +42,9 @@ std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec, 
     if (job.kind == core::JobKind::hook) {
       if (plans[j].closed) continue;
       Owner& owner = owners[job.hook_of];
-      auto& place = job.is_teardown ? owner.teardown : job.name.ends_with(":prepare") ? owner.prepare : owner.shutdown;
+      auto& place = job.hook == core::HookKind::prepare    ? owner.prepare
+                    : job.hook == core::HookKind::shutdown ? owner.shutdown
+                                                           : owner.teardown;
       place = j;
       continue;
     }
@@ -56,7 +58,13 @@ std::map<std::optional<std::uint32_t>, Owner> owners_of(const core::Spec& spec, 
   return owners;
 }
 
-void plan_one(core::JobPlan& plan, const Past& past, bool is_due);
+void plan_one(core::JobPlan& plan, const Past& past, bool is_due) {
+  plan.todo = is_due ? core::IntervalSet::first_n(1) : core::IntervalSet();
+  plan.succeeded = core::IntervalSet();
+  plan.closed = !is_due;
+  plan.has_begun = past.attempts > 0;
+  if (past.attempts > 0) plan.attempted[0] = past.attempts;
+}
 
 /// As long as anything is to be done but clearing up.
 util::Result<void> plan_services(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
@@ -70,14 +78,6 @@ util::Result<void> plan_services(const core::Spec& spec, const std::string& run_
     plan_one(plans[j], *past, has_work);
   }
   return {};
-}
-
-void plan_one(core::JobPlan& plan, const Past& past, bool is_due) {
-  plan.todo = is_due ? core::IntervalSet::first_n(1) : core::IntervalSet();
-  plan.succeeded = core::IntervalSet();
-  plan.closed = !is_due;
-  plan.has_begun = past.attempts > 0;
-  if (past.attempts > 0) plan.attempted[0] = past.attempts;
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   core::JobPlan plan;
   plan.name = job.name;
   plan.needs = job.needs;
-  plan.is_teardown = job.is_teardown;
+  plan.is_teardown = job.hook == core::HookKind::teardown;
   plan.is_service = job.kind == core::JobKind::service;
   plan.n_procs = job.n_procs;
   plan.uses = job.uses;
@@ -265,7 +265,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   session.view.info.resumes = stored.info.resumes + 1;
   session.completed = stored.info.state == core::State::completed;
   const bool copied = !stored.place.empty() && stored.place != session.run.place;
-  if (copied && !session.completed && stored.info.state != core::State::terminated) {
+  if (copied && !core::is_over(stored.info.state)) {
     request.notice("run " + stored.info.id + " has no end and was copied here; if it is live where it was (pid " +
                    std::to_string(stored.info.pid) + " on " + stored.info.host + "), its slices run in both places");
   }
@@ -316,7 +316,11 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
       }
       todo = todo.intersect(chosen);
     }
-    plan.closed = !(*wanted)[j];
+    const store::NewRun::Job& before = stored.jobs[j];
+    const bool has_nothing_to_do =
+        before.selection == kLeftOut || (todo.empty() && before.state == core::State::completed);
+    // Of hooks and services plan_hooks() knows.
+    plan.closed = !(*wanted)[j] || (spec.jobs[j].kind == core::JobKind::slices && has_nothing_to_do);
     is_partial.push_back(!selections[j].without(plan.succeeded).without(todo).empty());
     plan.todo = std::move(todo);
     session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());
@@ -328,12 +332,8 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
   });
   if (!planned) return refuse(planned.error().message, Refusal::Why::record);
   for (std::uint32_t j = 0; j < histories.size(); ++j) {
-    core::JobPlan& plan = session.plans[j];
+    if (!session.plans[j].closed) continue;
     const store::NewRun::Job& before = stored.jobs[j];
-    if (spec.jobs[j].kind == core::JobKind::slices)
-      plan.closed = !(*wanted)[j] || before.selection == kLeftOut ||
-                    (plan.todo.empty() && before.state == core::State::completed);
-    if (!plan.closed) continue;
     session.run.jobs[j].state = before.state;
     session.run.jobs[j].state_at = before.state_at;
     session.run.jobs[j].reason = before.reason;

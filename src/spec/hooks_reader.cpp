@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "spec/attached_job.hpp"
@@ -11,6 +12,7 @@
 namespace runner::spec {
 namespace {
 
+using core::HookKind;
 using core::Need;
 using After = Need::After;
 
@@ -47,19 +49,22 @@ class HooksReader {
  private:
   Hooks read_those_of(const JobMap& owner, const std::string name, std::optional<std::uint32_t> job) {
     Hooks hooks;
-    const std::array places = {std::pair{"prepare", &hooks.prepare}, std::pair{"shutdown", &hooks.shutdown},
-                               std::pair{"teardown", &hooks.teardown}};
-    for (const auto& [key, place] : places) {
+    const std::array places = {std::tuple{"prepare", HookKind::prepare, &hooks.prepare},
+                               std::tuple{"shutdown", HookKind::shutdown, &hooks.shutdown},
+                               std::tuple{"teardown", HookKind::teardown, &hooks.teardown}};
+    for (const auto& [key, kind, place] : places) {
       const Node* node = owner.own().find(key);
       if (node == nullptr) continue;
+      core::JobSpec hook = read_one(*node, key, owner, name);
+      hook.hook = kind;
+      hook.hook_of = job;
       *place = static_cast<std::uint32_t>(spec_.jobs.size());
-      read_one(*node, key, owner, name, job);
+      spec_.jobs.push_back(std::move(hook));
     }
     return hooks;
   }
 
-  void read_one(const Node& node, const std::string& key, const JobMap& owner, const std::string& name,
-                std::optional<std::uint32_t> job) {
+  core::JobSpec read_one(const Node& node, const std::string& key, const JobMap& owner, const std::string& name) {
     JobContext context = context_;
     context.name = name + ":" + key;
     if (std::ranges::find(spec_.jobs, context.name, &core::JobSpec::name) != spec_.jobs.end())
@@ -67,10 +72,8 @@ class HooksReader {
                               "`: give the run another `name`");
     core::JobSpec hook = read_attached_job(node, key, kKeys, {owner, slice_variables_}, context, reader_);
     hook.kind = core::JobKind::hook;
-    hook.hook_of = job;
-    hook.is_teardown = key == "teardown";
     hook.priority = kFirst;
-    spec_.jobs.push_back(std::move(hook));
+    return hook;
   }
 
   void need(std::uint32_t who, std::uint32_t what, After after) {
@@ -119,7 +122,8 @@ class HooksReader {
         if (hooks.teardown) need(*hooks.teardown, j, After::over);
         continue;
       }
-      if (hooks.shutdown) need(*hooks.shutdown, j, spec_.jobs[j].is_teardown ? After::over : After::completed);
+      if (hooks.shutdown)
+        need(*hooks.shutdown, j, spec_.jobs[j].hook == HookKind::teardown ? After::over : After::completed);
       if (hooks.teardown) need(*hooks.teardown, j, After::over);
     }
     if (hooks.teardown && hooks.prepare) need(*hooks.teardown, *hooks.prepare, After::over);
