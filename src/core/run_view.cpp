@@ -69,9 +69,8 @@ void JobView::apply(const Event& event) {
   }
 }
 
-bool JobView::is_slow(util::Duration runtime) const {
+bool is_slow(util::Duration runtime, std::optional<util::Duration> median) {
   constexpr int kTimes = 3;
-  const auto median = median_runtime();
   return median && runtime > std::max<util::Duration>(*median * kTimes, std::chrono::seconds(1));
 }
 
@@ -115,7 +114,7 @@ void JobView::settle(const AttemptRecord& record) {
   ++by_outcome_[static_cast<std::size_t>(ending.outcome)];
   if (ending.outcome == Outcome::succeeded) {
     succeeded_.insert(slice);
-    runtimes_.add(ending.runtime);
+    runtimes_.push_back(static_cast<float>(util::seconds(ending.runtime)));
     if (kind_ != JobKind::slices) counters_ = {};  // its one slice may succeed again, and counts anew then
     counters_.add(ending.counters);
     const bool fits = ending.runtime <= util::Duration::max() - std::max(total_runtime_, util::Duration::zero());

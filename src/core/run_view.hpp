@@ -79,10 +79,8 @@ class JobView {
   void add_counted(const Counted& counted) { counters_.add(counted.name, {.value = counted.value}); }
   /// Over succeeded attempts.
   [[nodiscard]] util::Duration total_runtime() const { return total_runtime_; }
-  /// Of succeeded attempts; nullopt of fewer than Median::kEnough.
-  [[nodiscard]] std::optional<util::Duration> median_runtime() const { return runtimes_.value(); }
-  /// Whether an attempt that runs for so long is worth a look: three times the median, and a second at least.
-  [[nodiscard]] bool is_slow(util::Duration runtime) const;
+  /// Of succeeded attempts; see median_of(). Takes milliseconds for 1,000,000.
+  [[nodiscard]] std::optional<util::Duration> median_runtime() const { return median_of(runtimes_); }
 
  private:
   /// A group and the records it can give an example from. Not every record is kept: a million failures would not fit.
@@ -111,8 +109,11 @@ class JobView {
   std::uint64_t retries_ = 0;
   CounterTotals counters_;
   util::Duration total_runtime_{};
-  Median runtimes_;
+  std::vector<float> runtimes_;  ///< in seconds, of succeeded attempts
 };
+
+/// Whether an attempt that runs for so long is worth a look: three times the median, and a second at least.
+bool is_slow(util::Duration runtime, std::optional<util::Duration> median);
 
 struct RunInfo {
   std::string id;

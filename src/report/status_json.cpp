@@ -99,7 +99,7 @@ void write_failure(JsonWriter& json, const core::FailureGroup& group, std::uint3
   json.end_object();
 }
 
-void write_running(JsonWriter& json, const core::JobView& job, const core::AttemptRecord& record,
+void write_running(JsonWriter& json, const core::AttemptRecord& record, std::optional<util::Duration> median,
                    const ReportContext& context, util::WallTime now) {
   json.begin_object();
   json.member("index", record.id.slice);
@@ -116,7 +116,7 @@ void write_running(JsonWriter& json, const core::JobView& job, const core::Attem
     json.null();
   }
   text_or_null(json, "status", record.report.status.value_or(""));
-  json.member("slow", record.started_at && job.is_slow(now - *record.started_at));
+  json.member("slow", record.started_at && core::is_slow(now - *record.started_at, median));
   json.end_object();
 }
 
@@ -136,7 +136,8 @@ void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, c
   json.key("total_runtime_s");
   json.value(util::seconds(view.total_runtime()), 3);
   json.key("median_runtime_s");
-  if (const auto median = view.median_runtime()) {
+  const auto median = view.median_runtime();
+  if (median) {
     json.value(util::seconds(*median), 3);
   } else {
     json.null();
@@ -153,7 +154,7 @@ void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, c
   json.end_array();
   json.key("running_attempts");
   json.begin_array();
-  for (const auto& [slice, attempt] : view.running()) write_running(json, view, attempt.record, context, now);
+  for (const auto& [slice, attempt] : view.running()) write_running(json, attempt.record, median, context, now);
   json.end_array();
   json.end_object();
 }

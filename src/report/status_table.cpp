@@ -54,11 +54,10 @@ std::string head_text(const StatusSource& source, const Style& style) {
 }
 
 /// "4m10s", "1h02m (slow: 7.2 times the median)"
-std::string runtime_text(const core::JobView& job, util::Duration runtime) {
+std::string runtime_text(util::Duration runtime, std::optional<util::Duration> median) {
   std::string text = util::format_duration_short(std::max(util::Duration::zero(), runtime));
-  if (!job.is_slow(runtime)) return text;
-  return text +
-         fmt::format(" (slow: {:.1f} times the median)", util::seconds(runtime) / util::seconds(*job.median_runtime()));
+  if (!core::is_slow(runtime, median)) return text;
+  return text + fmt::format(" (slow: {:.1f} times the median)", util::seconds(runtime) / util::seconds(*median));
 }
 
 /// "35% reading block 3", as the slice itself says.
@@ -70,6 +69,7 @@ std::string says_text(const core::Report& report) {
 
 /// The longest running first; those are the ones somebody asks after.
 std::string running_text(const core::JobView& job, util::WallTime now) {
+  const auto median = job.median_runtime();
   std::vector<const core::AttemptRecord*> records;
   for (const auto& [slice, attempt] : job.running()) records.push_back(&attempt.record);
   std::ranges::stable_sort(records, std::ranges::less(),
@@ -82,7 +82,7 @@ std::string running_text(const core::JobView& job, util::WallTime now) {
     const bool known = record->started_at.has_value();
     rows.push_back({util::escape_for_display(key_text(*record), 60), std::to_string(record->pid),
                     util::escape_for_display(record->host, 60), known ? util::format_local(*record->started_at) : "-",
-                    known ? runtime_text(job, now - *record->started_at) : "-", std::to_string(record->id.number),
+                    known ? runtime_text(now - *record->started_at, median) : "-", std::to_string(record->id.number),
                     says_text(record->report)});
   }
   std::array<std::size_t, 7> widths{};
