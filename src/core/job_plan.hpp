@@ -39,8 +39,8 @@ struct JobPlan {
   std::uint64_t allow_failures = 0;      ///< slices that may fail and the jobs that need this one go on all the same
   std::vector<Use> uses;                 ///< what one slice takes of the limits
   std::optional<std::uint32_t> n_procs;  ///< slices of it at a time; unset: as many as there are slots
-  bool is_service =
-      false;  ///< its one slice runs beside the slots, until nothing needs it; `timeout` until it is ready
+  /// Its one slice runs beside the slots, until nothing needs it; `timeout` until it is ready.
+  bool is_service = false;
   bool is_teardown = false;  ///< runs also when the run is stopped, if anything it is to clear up after has begun
   bool has_begun = false;    ///< in an earlier session
   int priority = 0;          ///< ready slices of jobs with a higher one go first

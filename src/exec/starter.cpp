@@ -34,10 +34,6 @@ struct Found {
   std::filesystem::path path;
 };
 
-}  // namespace
-
-namespace {
-
 /// The same for every slice. NOTIFY_SOCKET replaces one of our own: that is for us to speak to.
 std::vector<std::string> handed_down(const Starter::Options& options) {
   return {"RUNNER_SEM_DIR=" + options.run_dir + "/sem", "NOTIFY_SOCKET=" + options.notify_address};

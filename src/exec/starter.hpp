@@ -35,8 +35,7 @@ class Starter {
   Starter(const Starter&) = delete;
   Starter& operator=(const Starter&) = delete;
 
-  /// The child, or why there is none, ready to be shown; is_shortage() tells
-  /// whether waiting may help.
+  /// The child, or why there is none, ready to be shown; is_shortage() tells whether waiting may help.
   util::Result<Child> start(const LaunchRequest& request, SlotLog& log);
 
   /// Of an attempt that has ended; see CounterFiles::settle().

@@ -125,6 +125,15 @@ bool collect_abandoned(const std::string& directory, std::vector<RunCgroup>& fou
   });
 }
 
+/// Those of runs, right below it.
+std::vector<RunCgroup> run_cgroups_in(const std::string& parent) {
+  std::vector<RunCgroup> found;
+  for (const auto& name : known_directories_in(parent)) {
+    if (auto owner = parse_cgroup_name(name)) found.push_back({parent + "/" + name, std::move(*owner)});
+  }
+  return found;
+}
+
 std::vector<pid_t> known_members(const std::string& cgroup) {
   return cgroup_members(cgroup).value_or(std::vector<pid_t>());
 }
@@ -166,20 +175,14 @@ std::string enter_run_cgroup(const std::string& run_id) {
 }
 
 void remove_empty_run_cgroups() {
-  const std::string parent = own_cgroup();
-  if (parent.empty()) return;
-  for (const auto& name : known_directories_in(parent)) {
-    const auto owner = parse_cgroup_name(name);
-    if (owner && is_abandoned(*owner)) ::rmdir((parent + "/" + name).c_str());  // as long as anything is in it: EBUSY
+  for (const auto& [path, owner] : run_cgroups_in(own_cgroup())) {
+    if (is_abandoned(owner)) ::rmdir(path.c_str());  // as long as anything is in it: EBUSY
   }
 }
 
 std::string run_cgroup_of(const std::string& parent, pid_t pid, std::uint64_t start) {
-  if (parent.empty()) return {};
-  for (const auto& name : known_directories_in(parent)) {
-    const auto owner = parse_cgroup_name(name);
-    if (owner && owner->pid == pid && owner->start == start && owner->pid_namespace == pid_namespace())
-      return parent + "/" + name;
+  for (const auto& [path, owner] : run_cgroups_in(parent)) {
+    if (owner.pid == pid && owner.start == start && owner.pid_namespace == pid_namespace()) return path;
   }
   return {};
 }

@@ -13,23 +13,12 @@
 #include "proc/environment.hpp"
 #include "proc/program.hpp"
 #include "util/fd.hpp"
+#include "util/signals.hpp"
 
 namespace runner::proc {
 namespace {
 
 constexpr std::array kHandedOn = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-
-/// Waiting for a signal that is ignored (nohup's SIGHUP) would undo that.
-sigset_t watched_signals() {
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::sigaddset(&set, SIGCHLD);
-  for (const int signal : kHandedOn) {
-    struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) ::sigaddset(&set, signal);
-  }
-  return set;
-}
 
 struct Prepared {
   std::string program;
@@ -73,7 +62,7 @@ util::Result<ExitStatus> run_in_foreground(const ForegroundCommand& command) {
   auto failure = util::make_pipe();
   if (!failure) return failure.error();
 
-  const sigset_t signals = watched_signals();
+  const sigset_t signals = util::signals_to_await(kHandedOn);
   sigset_t before;
   ::sigprocmask(SIG_BLOCK, &signals, &before);
   const pid_t parent = ::getpid();

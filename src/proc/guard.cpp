@@ -21,6 +21,7 @@
 #include "proc/child.hpp"
 #include "proc/tree.hpp"
 #include "util/fd.hpp"
+#include "util/signals.hpp"
 
 namespace runner::proc {
 namespace {
@@ -32,25 +33,8 @@ constexpr auto kCgroupPatience = 1s;  ///< after that: it is empty, or holds wha
 constexpr auto kFirstLook = 1ms;
 constexpr auto kLastLook = 20ms;
 
-constexpr std::array kHandedOn = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+constexpr std::array kWatched = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
 constexpr int kQuickLooks = 64;
-
-/// Waiting for a signal that is ignored (nohup's SIGHUP) would undo that.
-bool is_ignored(int signal) {
-  struct sigaction action {};
-  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
-sigset_t watched_signals() {
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (const int signal : kHandedOn) {
-    if (!is_ignored(signal)) ::sigaddset(&set, signal);
-  }
-  if (!is_ignored(SIGTSTP)) ::sigaddset(&set, SIGTSTP);
-  ::sigaddset(&set, SIGCHLD);
-  return set;
-}
 
 /// Ctrl-Z stops both; a plain stop of ours would leave the engine drawing on the terminal. By the signal's own default,
 /// so that the kernel drops it where no shell is there to continue us.
@@ -179,7 +163,7 @@ void kill_quick_children(std::optional<pid_t> spared_session) {
 
 util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)>& tell) {
   keep_zombies();
-  const sigset_t signals = watched_signals();
+  const sigset_t signals = util::signals_to_await(kWatched);
   sigset_t before;
   ::sigprocmask(SIG_BLOCK, &signals, &before);
   const pid_t guard = ::getpid();

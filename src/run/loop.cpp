@@ -13,6 +13,7 @@
 #include "log/logger.hpp"
 #include "run/readiness.hpp"
 #include "store/state_dir.hpp"
+#include "util/signals.hpp"
 #include "util/text.hpp"
 
 namespace runner::run {
@@ -28,18 +29,12 @@ std::vector<std::uint32_t> amounts_of(const std::vector<core::Limit>& limits) {
   return amounts;
 }
 
-/// What was ignored when we began stays so: nohup's SIGHUP, the SIGINT of a background job.
-bool is_ignored(int signal) {
-  struct sigaction action {};
-  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 }  // namespace
 
 struct Loop::Asio {
   explicit Asio(boost::asio::io_context& context) : io(context), signals(context), wake(context), tick(context) {
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      if (!is_ignored(signal)) signals.add(signal);
+      if (!util::is_ignored(signal)) signals.add(signal);
     }
     for (const int signal : {SIGUSR1, SIGUSR2}) signals.add(signal);
     signals.add(SIGCONT);  // whatever our parent ignored: by it we are told that the guard has died

@@ -1,0 +1,20 @@
+#include "util/signals.hpp"
+
+namespace runner::util {
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+sigset_t signals_to_await(std::span<const int> signals) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGCHLD);
+  for (const int signal : signals) {
+    if (!is_ignored(signal)) ::sigaddset(&set, signal);
+  }
+  return set;
+}
+
+}  // namespace runner::util
