@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "util/file_lock.hpp"
 #include "util/private_file.hpp"
 #include "util/text.hpp"
 #include "util/trust.hpp"
@@ -65,24 +66,9 @@ class Deadline {
   struct sigaction former_ {};
 };
 
-struct flock lock_of(off_t byte, short type) {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
-  return lock;
-}
-
 /// 0 or an errno; EAGAIN: others have it.
 int try_lock(int fd, off_t byte, short type) {
-  struct flock lock = lock_of(byte, type);
-  int result = -1;
-  do {
-    result = ::fcntl(fd, F_OFD_SETLK, &lock);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return 0;
-  return errno == EACCES ? EAGAIN : errno;
+  return util::try_lock(fd, util::file_lock(type, byte, 1));
 }
 
 /// 0 or an errno; ETIMEDOUT.
@@ -90,7 +76,7 @@ int wait_for_lock(int fd, off_t byte, short type, const Deadline& deadline) {
   int error = try_lock(fd, byte, type);
   while (error == EAGAIN || error == EINTR) {
     if (deadline.is_over()) return ETIMEDOUT;
-    struct flock lock = lock_of(byte, type);
+    struct flock lock = util::file_lock(type, byte, 1);
     error = ::fcntl(fd, F_OFD_SETLKW, &lock) == 0 ? 0 : errno;
   }
   return error;
@@ -223,10 +209,7 @@ Result<Semaphore> Semaphore::take(const std::string& directory, const std::strin
 
 void Semaphore::give_back() {
   if (!file_) return;
-  struct flock everything {};
-  everything.l_type = F_UNLCK;
-  everything.l_whence = SEEK_SET;
-  (void)::fcntl(file_.get(), F_OFD_SETLK, &everything);
+  (void)util::try_lock(file_.get(), util::file_lock(F_UNLCK));
   file_.reset();
 }
 

@@ -12,6 +12,7 @@
 
 #include "store/file_system.hpp"
 #include "store/state_dir.hpp"
+#include "util/file_lock.hpp"
 #include "util/private_file.hpp"
 #include "util/text.hpp"
 
@@ -37,26 +38,6 @@ std::string host_name() {
 std::string kernel_id() {
   const auto id = util::read_file("/proc/sys/kernel/random/boot_id", 100);
   return id ? std::string(util::trim(*id)) : "?";
-}
-
-/// A lock on the whole file, owned by the open file description and not, as F_SETLK's, lost when any descriptor of the
-/// file is closed.
-struct flock whole_file(short type) {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  return lock;
-}
-
-/// 0, or an errno; EAGAIN: somebody else has it.
-int take_lock(int fd) {
-  struct flock lock = whole_file(F_WRLCK);
-  int result = -1;
-  do {
-    result = ::fcntl(fd, F_OFD_SETLK, &lock);
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return 0;
-  return errno == EACCES ? EAGAIN : errno;
 }
 
 /// "host\npid\nstarted at\nkernel\nbeats\n"; anything else, such as a note half written, leaves the fields empty.
@@ -193,7 +174,7 @@ Result<std::variant<StateLock, LockOwner>> StateDir::lock(const LockOptions& opt
   while (true) {
     auto fd = util::open_private(path, O_RDWR);
     if (!fd) return fd.error();
-    const int refused = take_lock(fd->get());
+    const int refused = util::try_lock(fd->get(), util::file_lock(F_WRLCK));
     const Note before = read_note(fd->get());
     if (refused == EAGAIN) {
       if (auto owner = believe(before, deadline)) return std::variant<StateLock, LockOwner>(std::move(*owner));
@@ -228,7 +209,7 @@ Result<std::variant<StateLock, LockOwner>> StateDir::lock(const LockOptions& opt
 std::optional<LockOwner> StateDir::owner() const {
   auto fd = util::open_no_links(path_ + "/lock", O_RDONLY | O_NONBLOCK);
   if (!fd) return std::nullopt;
-  struct flock lock = whole_file(F_RDLCK);
+  struct flock lock = util::file_lock(F_RDLCK);
   if (::fcntl(fd->get(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
   return read_note(fd->get()).owner;
 }
