@@ -9,10 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,29 +17,9 @@
 #include <vector>
 
 #include "exec/factory.hpp"
+#include "temporary_directory.hpp"
 
 namespace runner::test {
-
-struct TempDir {
-  TempDir() {
-    const char* base = std::getenv("TMPDIR");
-    path = std::string(base == nullptr ? "/tmp" : base) + "/runner-test-XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path = std::filesystem::canonical(path);
-  }
-  ~TempDir() {
-    std::error_code ec;
-    std::filesystem::remove_all(path, ec);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  std::string path;
-};
-
-inline std::string contents(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 /// Takes all output; can be made not ready.
 struct Tap final : core::OutputTap {
@@ -105,7 +82,7 @@ class Harness : public exec::ExecutorEvents {
     request.id = id(slice);
     request.slot = static_cast<std::uint32_t>(slice);
     request.attempt.command.argv = std::move(argv);
-    request.attempt.workdir = run_dir.path;
+    request.attempt.workdir = run_dir.path();
     request.key = "key-" + std::to_string(slice);
     request.log = "slices/0000/" + std::to_string(slice) + ".1.log";
     request.job = &job;
@@ -139,10 +116,10 @@ class Harness : public exec::ExecutorEvents {
   }
 
   [[nodiscard]] bool exists(const std::string& file) const { return ::access(path(file).c_str(), F_OK) == 0; }
-  [[nodiscard]] std::string path(const std::string& file) const { return run_dir.path + "/" + file; }
+  [[nodiscard]] std::string path(const std::string& file) const { return run_dir.path() + "/" + file; }
   [[nodiscard]] std::string output(std::uint64_t slice) const { return contents(path(endings.at(slice).log)); }
 
-  TempDir run_dir;
+  TemporaryDirectory run_dir;
   boost::asio::io_context io;
   core::JobSpec job;
   std::vector<std::string> log;

@@ -9,25 +9,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "core/template.hpp"
+#include "temporary_directory.hpp"
 
 namespace runner::test {
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() : path_("/tmp/runner-quoting-XXXXXX") { REQUIRE(::mkdtemp(path_.data()) != nullptr); }
-  ~TemporaryDirectory() { ::rmdir(path_.c_str()); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 struct ShellResult {
   std::string output;

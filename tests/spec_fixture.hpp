@@ -1,10 +1,7 @@
 // What tests of spec/ share: a directory that is gone afterwards, and short ways to load text.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -12,6 +9,7 @@
 
 #include "core/spec.hpp"
 #include "spec/loader.hpp"
+#include "temporary_directory.hpp"
 
 namespace runner::test {
 
@@ -19,31 +17,6 @@ namespace runner::test {
 inline std::string tests_dir() {
   return std::filesystem::path(__FILE__).parent_path().string();
 }
-
-class TempDir {
- public:
-  TempDir() {
-    std::string path =
-        (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "runner-spec-XXXXXX").string();
-    if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = path;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() { std::filesystem::remove_all(path_); }
-
-  [[nodiscard]] const std::string& path() const { return path_; }
-  /// Writes a file, with its directories; its path.
-  std::string write(const std::string& name, const std::string& text) const {
-    const std::filesystem::path path = std::filesystem::path(path_) / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << text;
-    return path.string();
-  }
-
- private:
-  std::string path_;
-};
 
 using Loaded = std::variant<core::Spec, std::vector<spec::Problem>>;
 

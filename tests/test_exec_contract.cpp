@@ -54,7 +54,7 @@ struct Contract : Harness {
       executor = std::make_unique<FakeExecutor>(
           *this, [this](std::function<void()> f) { boost::asio::post(io, std::move(f)); }, &play, tap);
     } else {
-      make_local({run_dir.path, "contract", tap, kind == Kind::local_sigchld, ""});
+      make_local({run_dir.path(), "contract", tap, kind == Kind::local_sigchld, ""});
     }
   }
 };

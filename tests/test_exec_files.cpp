@@ -14,7 +14,7 @@ namespace runner::exec {
 namespace {
 
 struct Local : test::Harness {
-  explicit Local(core::OutputTap* tap = nullptr) { make_local({run_dir.path, "files-test", tap, false, ""}); }
+  explicit Local(core::OutputTap* tap = nullptr) { make_local({run_dir.path(), "files-test", tap, false, ""}); }
 };
 
 std::vector<std::string> files_below(const std::string& dir) {
@@ -44,9 +44,9 @@ TEST_CASE("slices that write nothing leave no file") {
   };
   t.shell(0, "exit 0", 0);
   t.run_until_finished(21);
-  CHECK(files_below(t.run_dir.path) == std::vector<std::string>{".slot-0.log"});
+  CHECK(files_below(t.run_dir.path()) == std::vector<std::string>{".slot-0.log"});
   t.executor.reset();
-  CHECK(files_below(t.run_dir.path).empty());
+  CHECK(files_below(t.run_dir.path()).empty());
 }
 
 TEST_CASE("stdin is /dev/null unless there is a file for it") {
@@ -142,9 +142,9 @@ TEST_CASE("a clock that is set back makes no output older than its attempt") {
 }
 
 TEST_CASE("an output's time is only as exact as its file system") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   core::ExpandedAttempt attempt;
-  attempt.outputs = {dir.path + "/out"};
+  attempt.outputs = {dir.path() + "/out"};
   std::ofstream(attempt.outputs.front()) << "x";
   const auto check = [&](timespec modified, timespec started) {
     const timespec times[2] = {modified, modified};

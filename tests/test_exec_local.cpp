@@ -17,7 +17,7 @@ namespace runner::exec {
 namespace {
 
 struct Local : test::Harness {
-  explicit Local(bool force_sigchld = false) { make_local({run_dir.path, "local-test", nullptr, force_sigchld, ""}); }
+  explicit Local(bool force_sigchld = false) { make_local({run_dir.path(), "local-test", nullptr, force_sigchld, ""}); }
 };
 
 std::size_t open_descriptors() {
@@ -298,7 +298,7 @@ TEST_CASE("SIGKILL by the OOM killer is told from SIGKILL by anybody else") {
   test::Harness t;
   const std::string counter = t.path("memory.events");
   std::ofstream(counter) << "oom_kill 7\n";
-  t.make_local({t.run_dir.path, "local-test", nullptr, false, counter});
+  t.make_local({t.run_dir.path(), "local-test", nullptr, false, counter});
   const auto ending_of = [&](std::uint64_t slice, const std::string& command) {
     t.shell(slice, command);
     t.run_until_finished(slice + 1);
@@ -323,7 +323,7 @@ TEST_CASE("SIGKILL by the OOM killer is told from SIGKILL by anybody else") {
 
 TEST_CASE("there is no executor of another name, and the error lists those there are") {
   test::Harness t;
-  const auto made = make_executor("slurm", t.io, t, {t.run_dir.path, "x", nullptr, false, ""});
+  const auto made = make_executor("slurm", t.io, t, {t.run_dir.path(), "x", nullptr, false, ""});
   REQUIRE_FALSE(made.ok());
   CHECK(made.error().message == "no executor 'slurm'; there are: local");
 }

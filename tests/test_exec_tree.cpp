@@ -14,7 +14,7 @@ namespace runner::exec {
 namespace {
 
 struct Local : test::Harness {
-  explicit Local(bool force_sigchld = false) { make_local({run_dir.path, "tree-test", nullptr, force_sigchld, ""}); }
+  explicit Local(bool force_sigchld = false) { make_local({run_dir.path(), "tree-test", nullptr, force_sigchld, ""}); }
 
   /// Pids that the attempt's processes have written, one a line.
   [[nodiscard]] std::vector<int> written_pids(const std::string& file) const {

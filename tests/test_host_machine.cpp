@@ -1,13 +1,10 @@
 #include <doctest/doctest.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "host/machine.hpp"
 #include "host/machine_detail.hpp"
+#include "temporary_directory.hpp"
 
 using namespace runner;
 
@@ -15,29 +12,18 @@ namespace {
 
 constexpr std::uint64_t kGiB = 1ULL << 30U;
 
-/// A / of our own, removed at the end.
+/// A / of our own.
 class Root {
  public:
-  Root() {
-    std::string name = (std::filesystem::temp_directory_path() / "runner-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-    put("/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:        1234 kB\n");
-  }
-  ~Root() { std::filesystem::remove_all(path_); }
-  Root(const Root&) = delete;
-  Root& operator=(const Root&) = delete;
+  Root() { put("/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:        1234 kB\n"); }
 
-  void put(const std::string& path, const std::string& text) {
-    const std::filesystem::path full = path_ + path;
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full) << text;
-  }
+  void put(const std::string& path, const std::string& text) { directory_.write(path.substr(1), text); }
   [[nodiscard]] host::Machine detect(std::uint32_t affinity = 8) const {
-    return host::detail::detect_below(path_, affinity);
+    return host::detail::detect_below(directory_.path(), affinity);
   }
 
  private:
-  std::string path_;
+  test::TemporaryDirectory directory_;
 };
 
 void mount_v2(Root& root, const std::string& group, const std::string& shown = "/") {

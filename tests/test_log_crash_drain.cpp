@@ -64,57 +64,57 @@ int overflow_the_stack(int depth) {  // NOLINT(misc-no-recursion)
 }  // namespace
 
 TEST_CASE("100,000 lines are all there after abort()") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = log_and(dir / "run.log", [] { std::abort(); });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
-  CHECK((test::read(dir / "run.log") == expected_lines()));
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 
 TEST_CASE("nothing is lost by a segmentation fault, which still ends the process") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = log_and(dir / "run.log", touch_nothing_at_all);
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGSEGV);
-  CHECK((test::read(dir / "run.log") == expected_lines()));
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 
 TEST_CASE("nothing is lost when the stack overflows") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = log_and(dir / "run.log", [] { ::_exit(overflow_the_stack(0) & 1); });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGSEGV);
-  CHECK((test::read(dir / "run.log") == expected_lines()));
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 
 TEST_CASE("a fatal signal that was sent ends the process by that signal") {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
-    test::TempDir dir;
+    test::TemporaryDirectory dir;
     const int status = log_and(dir / "run.log", [signal] { ::kill(::getpid(), signal); });
     CHECK(WIFSIGNALED(status));
     CHECK(WTERMSIG(status) == signal);
-    CHECK((test::read(dir / "run.log") == expected_lines()));
+    CHECK((test::contents(dir / "run.log") == expected_lines()));
   }
 }
 
 TEST_CASE("nothing is lost by exit() in the middle of a run") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = log_and(dir / "run.log", [] { std::exit(7); });
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 7);
-  CHECK((test::read(dir / "run.log") == expected_lines()));
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 
 TEST_CASE("a crash in another thread loses nothing either") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = log_and(dir / "run.log", [] { std::thread([] { std::abort(); }).join(); });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
-  CHECK((test::read(dir / "run.log") == expected_lines()));
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 
 TEST_CASE("a crash of the logging thread writes what it holds and does not wait for itself") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const auto began = std::chrono::steady_clock::now();
   const int status = test::status_of_child([&] {
     no_core_file();
@@ -128,12 +128,12 @@ TEST_CASE("a crash of the logging thread writes what it holds and does not wait 
   });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
-  CHECK(test::read(dir / "run.log") == "held\n");
+  CHECK(test::contents(dir / "run.log") == "held\n");
   CHECK(std::chrono::steady_clock::now() - began < std::chrono::milliseconds(1900));
 }
 
 TEST_CASE("a crash does not wait for ever for a logging thread that is stuck") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = test::status_of_child([&] {
     no_core_file();
     auto file = log::RotatingFile::open(dir / "run.log", {});
@@ -148,7 +148,7 @@ TEST_CASE("a crash does not wait for ever for a logging thread that is stuck") {
 }
 
 TEST_CASE("a forked child that crashes does not wait for its parent's logging thread") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = test::status_of_child([&] {
     no_core_file();
     auto file = log::RotatingFile::open(dir / "run.log", {});
@@ -165,7 +165,7 @@ TEST_CASE("a forked child that crashes does not wait for its parent's logging th
 }
 
 TEST_CASE("closing the log puts the signal handlers back as they were") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   struct sigaction before {};
   struct sigaction during {};
   struct sigaction after {};

@@ -26,17 +26,17 @@ void limit_files_to(rlim_t bytes) {
 }  // namespace
 
 TEST_CASE("a last line torn by a crash is ended before the next one") {
-  test::TempDir dir;
-  test::write(dir / "run.log", "whole\nto");
+  test::TemporaryDirectory dir;
+  dir.write("run.log", "whole\nto");
   auto file = RotatingFile::open(dir / "run.log", {});
   REQUIRE(file);
   file->append("next\n");
   file->flush();
-  CHECK(test::read(dir / "run.log") == "whole\nto\nnext\n");
+  CHECK(test::contents(dir / "run.log") == "whole\nto\nnext\n");
 }
 
 TEST_CASE("a symbolic link is not followed") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   std::filesystem::create_symlink(dir / "elsewhere", dir / "run.log");
   const auto file = RotatingFile::open(dir / "run.log", {});
   REQUIRE_FALSE(file);
@@ -44,7 +44,7 @@ TEST_CASE("a symbolic link is not followed") {
 }
 
 TEST_CASE("the descriptor is not inherited") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const auto file = RotatingFile::open(dir / "run.log", {});
   REQUIRE(file);
   int found = 0;
@@ -58,43 +58,43 @@ TEST_CASE("the descriptor is not inherited") {
 }
 
 TEST_CASE("a log that cannot be renamed grows beyond its limit") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   std::filesystem::create_directories(dir / "run.1.log/in the way");
   auto file = RotatingFile::open(dir / "run.log", {10, 1});
   REQUIRE(file);
   for (const char* line : {"one two\n", "three four\n", "five six\n"}) file->append(line);
   file->flush();
-  CHECK(test::read(dir / "run.log") == "one two\nthree four\nfive six\n");
+  CHECK(test::contents(dir / "run.log") == "one two\nthree four\nfive six\n");
 }
 
 TEST_CASE("without old files to keep the log starts anew at its limit") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   auto file = RotatingFile::open(dir / "run.log", {10, 0});
   REQUIRE(file);
   for (const char* line : {"one two\n", "three four\n"}) file->append(line);
   file->flush();
-  CHECK(test::read(dir / "run.log") == "three four\n");
+  CHECK(test::contents(dir / "run.log") == "three four\n");
 }
 
 TEST_CASE("what a full disk refused is written when there is room again") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const int status = test::status_of_child([&] {
     auto file = RotatingFile::open(dir / "run.log", {});
     limit_files_to(10);
     file->append("one two\n");
     file->append("three four\n");  // fits in part: the line is torn for the moment
     file->flush();
-    const bool refused = file->failure() == EFBIG && test::read(dir / "run.log") == "one two\nth";
+    const bool refused = file->failure() == EFBIG && test::contents(dir / "run.log") == "one two\nth";
     limit_files_to(RLIM_INFINITY);
     file->flush();
     ::_exit(refused && file->failure() == 0 && file->dropped() == 0 ? 0 : 1);
   });
   CHECK(status == 0);
-  CHECK(test::read(dir / "run.log") == "one two\nthree four\n");
+  CHECK(test::contents(dir / "run.log") == "one two\nthree four\n");
 }
 
 TEST_CASE("lines that a full disk never took are counted, in the file as well") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   const std::string line = std::string(999, 'x') + "\n";
   const int status = test::status_of_child([&] {
     auto file = RotatingFile::open(dir / "run.log", {});
@@ -109,6 +109,6 @@ TEST_CASE("lines that a full disk never took are counted, in the file as well") 
     ::_exit(dropped == 2000 - 1048 && file->dropped() == dropped ? 0 : 1);
   });
   CHECK(status == 0);
-  const std::string text = test::read(dir / "run.log");
+  const std::string text = test::contents(dir / "run.log");
   CHECK(text.ends_with("x\n(952 lines are missing: they could not be written)\nafter\n"));
 }

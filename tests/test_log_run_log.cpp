@@ -29,54 +29,54 @@ util::WallTime at(std::int64_t micros) {
 }  // namespace
 
 TEST_CASE("a transition is logged with its own time, name, pid and state") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   RunLog log;
   REQUIRE(log.open(dir / "run.log", spec_with(), "correlate"));
   log.transition(at(1'795'279'408'843'830), "correlate/17", 29720, core::State::running);
   log.close();
   const std::string expected = util::format_local(at(1'795'279'408'843'830), true);
-  CHECK(test::read(dir / "run.log") == expected + " [correlate/17] pid:29720 running\n");
+  CHECK(test::contents(dir / "run.log") == expected + " [correlate/17] pid:29720 running\n");
 }
 
 TEST_CASE("the file is the owner's alone and is appended to") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   for (const char* text : {"first", "second"}) {
     RunLog log;
     REQUIRE(log.open(dir / "run.log", spec_with("info", "%v"), "correlate"));
     log.line(Level::info, text);
   }
-  CHECK(test::read(dir / "run.log") == "first\nsecond\n");
+  CHECK(test::contents(dir / "run.log") == "first\nsecond\n");
   struct stat info {};
   REQUIRE(::stat((dir / "run.log").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0600);
 }
 
 TEST_CASE("a pattern names system, level and text") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   RunLog log({Level::off, {}});
   REQUIRE(log.open(dir / "run.log", spec_with("info", "%l|%n|%*|%v"), "correlate"));
   log.warn("no process could be made");
   log.error("broken");
   log.transition(at(0), "correlate/3", 7, core::State::terminated, "exit code 3");
   log.close();
-  CHECK(test::read(dir / "run.log") ==
+  CHECK(test::contents(dir / "run.log") ==
         "warning|correlate|warning: |no process could be made\n"
         "error|correlate|error: |broken\n"
         "info|correlate/3||pid:7 terminated, exit code 3\n");
 }
 
 TEST_CASE("control characters in names, details and texts are escaped") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   RunLog log({Level::off, {}});
   REQUIRE(log.open(dir / "run.log", spec_with("info", "[%n] %v"), "co\nrrelate"));
   log.transition(at(0), "correlate/\x1b[2J", 7, core::State::running, "a\nb");
   log.warn("two\nlines");
   log.close();
-  CHECK(test::read(dir / "run.log") == "[correlate/\\x1b[2J] pid:7 running, a\\nb\n[co\\nrrelate] two\\nlines\n");
+  CHECK(test::contents(dir / "run.log") == "[correlate/\\x1b[2J] pid:7 running, a\\nb\n[co\\nrrelate] two\\nlines\n");
 }
 
 TEST_CASE("file and console have levels of their own") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   std::string console;
   RunLog log({Level::error, [&console](std::string_view line) { console += line; }});
   REQUIRE(log.open(dir / "run.log", spec_with("debug", "%v"), "correlate"));
@@ -86,12 +86,12 @@ TEST_CASE("file and console have levels of their own") {
   log.error("error");
   log.close();
   log.error("after the file was closed");
-  CHECK(test::read(dir / "run.log") == "debug\nwarn\nerror\n");
+  CHECK(test::contents(dir / "run.log") == "debug\nwarn\nerror\n");
   CHECK(console == "runner: error\nrunner: after the file was closed\n");
 }
 
 TEST_CASE("an unknown level or a directory that is not there is an error, and the console goes on") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   std::string console;
   RunLog log({Level::warn, [&console](std::string_view line) { console += line; }});
   const auto level = log.open(dir / "run.log", spec_with("loud"), "correlate");
@@ -105,7 +105,7 @@ TEST_CASE("an unknown level or a directory that is not there is an error, and th
 }
 
 TEST_CASE("an event is logged with how it ended, its retry and its reason") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   RunLog log;
   REQUIRE(log.open(dir / "run.log", spec_with("info", "[%n] %v"), "correlate"));
   core::Event event;
@@ -124,23 +124,23 @@ TEST_CASE("an event is logged with how it ended, its retry and its reason") {
   event.reason = "max_failed: 6 slices failed, 5 allowed";
   log.event(event);
   log.close();
-  CHECK(test::read(dir / "run.log") == "[correlate/17] pid:29720 completed\n[correlate/17] pid:29720 running, " +
-                                           core::describe(*event.ending) + ", again in " +
-                                           util::format_duration_short(std::chrono::seconds(5)) +
-                                           "\n[correlate/17] pid:29720 terminated, " + core::describe(*event.ending) +
-                                           ", max_failed: 6 slices failed, 5 allowed\n");
+  CHECK(test::contents(dir / "run.log") ==
+        "[correlate/17] pid:29720 completed\n[correlate/17] pid:29720 running, " + core::describe(*event.ending) +
+            ", again in " + util::format_duration_short(std::chrono::seconds(5)) +
+            "\n[correlate/17] pid:29720 terminated, " + core::describe(*event.ending) +
+            ", max_failed: 6 slices failed, 5 allowed\n");
 }
 
 TEST_CASE("a line is in the file soon after it was logged, without a close") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   RunLog log;
   REQUIRE(log.open(dir / "run.log", spec_with("info", "%v"), "correlate"));
   log.line(Level::info, "now");
-  CHECK(test::becomes_true([&] { return test::read(dir / "run.log") == "now\n"; }));
+  CHECK(test::becomes_true([&] { return test::contents(dir / "run.log") == "now\n"; }));
 }
 
 TEST_CASE("no line is lost or torn over rotated files, and only max_files old ones are kept") {
-  test::TempDir dir;
+  test::TemporaryDirectory dir;
   auto spec = spec_with("info", "%v");
   spec.max_size = 10'000;
   spec.max_files = 500;
@@ -157,16 +157,16 @@ TEST_CASE("no line is lost or torn over rotated files, and only max_files old on
     if (!std::filesystem::exists(path)) continue;
     ++files;
     CHECK(std::filesystem::file_size(path) <= spec.max_size);
-    all += test::read(path);
+    all += test::contents(path);
   }
-  all += test::read(dir / "run.log");
+  all += test::contents(dir / "run.log");
   std::string expected;
   for (int i = 0; i < kLines; ++i) expected += "line " + std::to_string(i) + " end\n";
   CHECK(files > 50);
   CHECK((all == expected));  // in parentheses: do not print a megabyte
 
   spec.max_files = 2;
-  test::TempDir small;
+  test::TemporaryDirectory small;
   {
     RunLog log;
     REQUIRE(log.open(small / "run.log", spec, "correlate"));

@@ -3,28 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 
 #include "paircount/landy_szalay.hpp"
 #include "paircount/mock.hpp"
+#include "temporary_directory.hpp"
 
 namespace {
 
 using namespace paircount;
 namespace fs = std::filesystem;
-
-struct TemporaryDirectory {
-  TemporaryDirectory() {
-    std::string name = (fs::temp_directory_path() / "paircount.XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() { fs::remove_all(path); }
-  fs::path path;
-};
+using runner::test::TemporaryDirectory;
 
 const AngularBins kBins(0.5, 20, 6);
 
@@ -100,8 +89,8 @@ TEST_CASE("a slice's file reads back as it was, and a file cut short is refused"
   const TemporaryDirectory directory;
   const Sky sky = mock_sky(500, 600, 1);
   const SliceCounts counts = count_slice(sky.galaxies, sky.randoms, {2, 3}, kBins);
-  write_slice(directory.path, counts);
-  const fs::path path = slice_path(directory.path, 2);
+  write_slice(directory.path(), counts);
+  const fs::path path = slice_path(directory.path(), 2);
   const SliceCounts read = read_slice(path);
   CHECK(read.slice.index == 2);
   CHECK(read.slice.total == 3);
@@ -111,27 +100,27 @@ TEST_CASE("a slice's file reads back as it was, and a file cut short is refused"
   CHECK(read.dd == counts.dd);
   CHECK(read.dr == counts.dr);
   CHECK(read.rr == counts.rr);
-  CHECK(std::distance(fs::directory_iterator(directory.path), {}) == 1);  // no temporary is left
+  CHECK(std::distance(fs::directory_iterator(directory.path()), {}) == 1);  // no temporary is left
 
   const std::string text = read_text(path);
   for (const std::size_t length : {std::size_t{10}, text.size() / 2, text.size() - 1}) {
     write_text(path, text.substr(0, length));
-    CHECK_THROWS_WITH_AS(read_slices(directory.path), doctest::Contains("slice-002.csv"), FileError);
+    CHECK_THROWS_WITH_AS(read_slices(directory.path()), doctest::Contains("slice-002.csv"), FileError);
   }
 }
 
 TEST_CASE("a mock catalogue is the same in memory, from its file and on every machine") {
   const TemporaryDirectory directory;
   const Sky sky = mock_sky(2000, 3000, 1);
-  write_catalogue(directory.path / "galaxies.csv", sky.galaxies);
-  CHECK(read_catalogue(directory.path / "galaxies.csv") == sky.galaxies);
+  write_catalogue(directory / "galaxies.csv", sky.galaxies);
+  CHECK(read_catalogue(directory / "galaxies.csv") == sky.galaxies);
   CHECK(checksum(sky.galaxies) == 13170612346788022617U);
   CHECK(checksum(sky.randoms) == 2559046705168371288U);
 }
 
 TEST_CASE("catalogue columns are found by name, and a wrong value by its line") {
   const TemporaryDirectory directory;
-  const fs::path path = directory.path / "c.csv";
+  const fs::path path = directory / "c.csv";
   write_text(path, "id,dec_deg,mag,ra_deg\r\nPGC 2,-47.5,,0.007\r\nPGC 3,10,14.2,359\r\n");
   CHECK(read_catalogue(path) == Catalogue{{0.007, -47.5}, {359, 10}});
   write_text(path, "ra_deg,dec_deg\n1,2\n3,91\n");

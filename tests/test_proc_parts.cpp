@@ -16,23 +16,12 @@
 #include "proc/oom.hpp"
 #include "proc/program.hpp"
 #include "proc/tree.hpp"
+#include "temporary_directory.hpp"
 
 namespace runner::proc {
 namespace {
 
-struct TempDir {
-  TempDir() {
-    if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  }
-  ~TempDir() {
-    std::error_code ec;
-    std::filesystem::remove_all(path, ec);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  std::string path = "/tmp/runner-test-XXXXXX";
-};
-
+using test::TemporaryDirectory;
 std::vector<std::string> strings(const char* const* list) {
   std::vector<std::string> found;
   for (; *list != nullptr; ++list) found.emplace_back(*list);
@@ -55,26 +44,26 @@ TEST_CASE("variables of an attempt replace inherited ones, and are gone at the n
 }
 
 TEST_CASE("a program is found where execvp would find it") {
-  const TempDir dir;
-  for (const char* sub : {"/a", "/b", "/b/folder"}) std::filesystem::create_directory(dir.path + sub);
-  std::ofstream(dir.path + "/a/tool") << "not executable";
-  std::ofstream(dir.path + "/b/tool") << "executable";
-  ::chmod((dir.path + "/b/tool").c_str(), 0755);
-  const std::string both = dir.path + "/a:" + dir.path + "/b";
-  CHECK(*find_program("tool", both.c_str(), "/") == dir.path + "/b/tool");
-  CHECK(*find_program("tool", "a:b", dir.path) == dir.path + "/b/tool");
-  CHECK(*find_program("tool", ":/nowhere", dir.path + "/b") == dir.path + "/b/tool");
+  const TemporaryDirectory dir;
+  for (const char* sub : {"/a", "/b", "/b/folder"}) std::filesystem::create_directory(dir.path() + sub);
+  std::ofstream(dir.path() + "/a/tool") << "not executable";
+  std::ofstream(dir.path() + "/b/tool") << "executable";
+  ::chmod((dir.path() + "/b/tool").c_str(), 0755);
+  const std::string both = dir.path() + "/a:" + dir.path() + "/b";
+  CHECK(*find_program("tool", both.c_str(), "/") == dir.path() + "/b/tool");
+  CHECK(*find_program("tool", "a:b", dir.path()) == dir.path() + "/b/tool");
+  CHECK(*find_program("tool", ":/nowhere", dir.path() + "/b") == dir.path() + "/b/tool");
   CHECK(*find_program("./x/tool", "/nowhere", "/") == "./x/tool");
   CHECK(find_program("sh", nullptr, "/")->ends_with("/sh"));
-  CHECK(find_program("tool", (dir.path + "/a").c_str(), "/").error().message ==
+  CHECK(find_program("tool", (dir.path() + "/a").c_str(), "/").error().message ==
         "cannot execute 'tool': Permission denied");
   CHECK(find_program("folder", both.c_str(), "/").error().message == "cannot execute 'folder': not found in PATH");
   CHECK_FALSE(find_program("", both.c_str(), "/").ok());
 }
 
 TEST_CASE("the OOM killer explains as many deaths as it has killed meanwhile, and none from before") {
-  const TempDir dir;
-  const std::string file = dir.path + "/memory.events";
+  const TemporaryDirectory dir;
+  const std::string file = dir.path() + "/memory.events";
   const auto write = [&](int kills) {
     std::ofstream(file) << "low 0\noom 9\noom_kill " << kills << "\noom_group_kill 7\n";
   };
@@ -92,7 +81,7 @@ TEST_CASE("the OOM killer explains as many deaths as it has killed meanwhile, an
   write(6);
   CHECK(counter.explains_a_death(later));
   CHECK_FALSE(counter.explains_a_death(before));
-  OomCounter missing(dir.path + "/none");
+  OomCounter missing(dir.path() + "/none");
   CHECK_FALSE(missing.explains_a_death(missing.kills()));
   OomCounter real;
   CHECK_FALSE(real.explains_a_death(real.kills()));

@@ -64,9 +64,9 @@ core::Event failed_with_log(std::uint64_t slice, std::uint32_t number) {
 /// Start, a success, a retry, a failure, a crash by signal, a notice, the end.
 std::string whole_session(Verbosity verbosity, bool color = false) {
   use_utc();
-  const TempDir dir;
+  const TemporaryDirectory dir;
   write_logs(dir);
-  dir.file(log_name(17, 2), "ValueError: bad header\n");
+  dir.write(log_name(17, 2), "ValueError: bad header\n");
   Session session(20, options_of(verbosity, false, color), dir.path());
   session.tell(run_event(core::State::running, 0));
   session.succeed(0);

@@ -15,7 +15,7 @@ using core::Outcome;
 
 namespace {
 
-report::StatusSource source_of(core::RunView view, const TempDir& dir) {
+report::StatusSource source_of(core::RunView view, const TemporaryDirectory& dir) {
   use_utc();
   report::StatusSource source;
   source.view = std::move(view);
@@ -24,7 +24,7 @@ report::StatusSource source_of(core::RunView view, const TempDir& dir) {
   return source;
 }
 
-std::string written(const report::StatusSource& source, std::string_view format, const TempDir& dir) {
+std::string written(const report::StatusSource& source, std::string_view format, const TemporaryDirectory& dir) {
   std::string out;
   const auto found = report::find_format(format);
   REQUIRE(found.ok());
@@ -62,19 +62,19 @@ core::AttemptRecord ended(std::uint64_t slice, core::Ending ending) {
 }  // namespace
 
 TEST_CASE("the status of a live run") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   write_logs(dir);
   check_golden("table_live.txt", written(source_of(mixed_view(true), dir), "table", dir));
 }
 
 TEST_CASE("the status of a crashed run says who is gone, what may have run, and how to go on") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   write_logs(dir);
   check_golden("table_crashed.txt", written(source_of(mixed_view(false), dir), "table", dir));
 }
 
 TEST_CASE("the status of a run that completed has nothing to resume") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   core::RunView view = new_view(3);
   view.info.state = core::State::completed;
   view.info.ended_at = at(723);
@@ -86,7 +86,7 @@ TEST_CASE("the status of a run that completed has nothing to resume") {
 }
 
 TEST_CASE("the status of a halted run gives the reason") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   core::RunView view = new_view(3);
   view.info.state = core::State::terminated;
   view.info.reason = "max_failed: 2 slices failed, 1 allowed";
@@ -97,7 +97,7 @@ TEST_CASE("the status of a halted run gives the reason") {
 }
 
 TEST_CASE("the status of a large run with many failures and many running slices stays short") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   core::RunView view = new_view(100'000);
   view.info.live = true;
   for (std::uint64_t slice = 0; slice < 90'000; slice += 2) {
@@ -115,7 +115,7 @@ TEST_CASE("the status of a large run with many failures and many running slices 
 }
 
 TEST_CASE("slices are shown by the labels of their job where the spec is known") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   auto source = source_of(mixed_view(false), dir);
   source.context.labels = [](std::uint32_t job, const core::IntervalSet& indices, std::size_t) {
     return "job" + std::to_string(job) + "[" + indices.to_string() + "]";
@@ -128,7 +128,7 @@ TEST_CASE("without a command to resume one is made from the path of the spec, qu
 }
 
 TEST_CASE("the json of a live run and of a crashed one") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   write_logs(dir);
   check_golden("status_live.json", written(source_of(mixed_view(true), dir), "json", dir));
   check_golden("status_crashed.json", written(source_of(mixed_view(false), dir), "json", dir));
@@ -174,7 +174,7 @@ TEST_CASE("json brackets, commas and numbers") {
 }
 
 TEST_CASE("the joblog has a line for every ended attempt, and no failure looks like a success") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   auto source = source_of(new_view(10), dir);
   source.view.jobs.emplace_back("second", 5);
   source.command = [](const core::AttemptRecord& record) { return "echo " + record.key + "\ttab\nline"; };
@@ -213,7 +213,7 @@ TEST_CASE("the joblog has a line for every ended attempt, and no failure looks l
 }
 
 TEST_CASE("an error while reading the attempts is the joblog's error") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   auto source = source_of(new_view(1), dir);
   source.ended_attempts = [](const report::VisitAttempt&) -> util::Result<void> { return util::Error{"disk gone"}; };
   const auto result = report::find_format("joblog")->write(source, [](std::string_view) {});
@@ -226,7 +226,7 @@ TEST_CASE("the joblog has the shape of one that GNU parallel wrote") {
     MESSAGE("GNU parallel is not installed: nothing to compare with");
     return;
   }
-  const TempDir dir;
+  const TemporaryDirectory dir;
   const std::string log = dir.path() + "/joblog";
   output_of("parallel --will-cite --joblog " + util::shell_quote(log) + " 'exit {}' ::: 0 3 2>/dev/null </dev/null");
   const auto theirs = lines_of(*util::read_file(log));
@@ -268,9 +268,9 @@ TEST_CASE("an unknown format is an error that lists those there are") {
 }
 
 TEST_CASE("the last line of a log") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   const auto last_line_of = [&](const std::string& text) {
-    dir.file("log", text);
+    dir.write("log", text);
     return report::last_line(dir.path(), "log");
   };
   CHECK(last_line_of("one\ntwo\n") == "two");
@@ -286,9 +286,9 @@ TEST_CASE("the last line of a log") {
 }
 
 TEST_CASE("a log that was replaced by a link or a pipe, or is named outside of its directory, is not followed") {
-  const TempDir dir;
-  dir.file("target", "secret\n");
-  dir.file("run/log", "mine\n");
+  const TemporaryDirectory dir;
+  dir.write("target", "secret\n");
+  dir.write("run/log", "mine\n");
   std::filesystem::create_symlink(dir.path() + "/target", dir.path() + "/run/link");
   std::filesystem::create_symlink(dir.path(), dir.path() + "/run/slices");
   REQUIRE(std::system(("mkfifo " + util::shell_quote(dir.path() + "/run/pipe")).c_str()) == 0);

@@ -19,7 +19,7 @@ namespace {
 
 /// A printer whose stdout and stderr are files; the loop is run for them to be read.
 struct Printed {
-  TempDir dir;
+  TemporaryDirectory dir;
   boost::asio::io_context io;
   util::Fd out_fd = std::move(*util::open_file(dir.path() + "/out", O_WRONLY | O_CREAT | O_APPEND, 0600));
   util::Fd err_fd = std::move(*util::open_file(dir.path() + "/err", O_WRONLY | O_CREAT | O_APPEND, 0600));

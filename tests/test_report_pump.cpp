@@ -52,8 +52,8 @@ bool is_non_blocking(int fd) {
   return (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
-util::Fd file_with(const TempDir& dir, const std::string& text) {
-  auto fd = util::open_file(dir.file("spool", text), O_RDONLY);
+util::Fd file_with(const TemporaryDirectory& dir, const std::string& text) {
+  auto fd = util::open_file(dir.write("spool", text), O_RDONLY);
   REQUIRE(fd.ok());
   return std::move(*fd);
 }
@@ -65,7 +65,7 @@ TEST_CASE("a pipe that nobody reads blocks no write, and all comes in order once
   asio::io_context io;
   int drained = 0;
   OutputPump pump(io, pipe->write.get(), {[&] { ++drained; }, {}});
-  const TempDir dir;
+  const TemporaryDirectory dir;
   const std::string text = numbered(3 * kMiB);
   std::size_t sent = 0;
   for (; sent < kMiB / 2; sent += 1'000) pump.write(std::string_view(text).substr(sent, 1'000));
@@ -86,7 +86,7 @@ TEST_CASE("a pump that a block of a file has filled up says when it takes more")
   asio::io_context io;
   int drained = 0;
   OutputPump pump(io, pipe->write.get(), {[&] { ++drained; }, {}});
-  const TempDir dir;
+  const TemporaryDirectory dir;
   const std::string block = numbered(64 * 1024);
   pump.write(block);  // fills the pipe
   pump.write_file(file_with(dir, "short"), 5);
@@ -145,7 +145,7 @@ TEST_CASE("what can be polled but not opened again is written to only when it po
 }
 
 TEST_CASE("a regular file and /dev/null take everything at once") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   asio::io_context io;
   auto file = util::open_file(dir.path() + "/out", O_WRONLY | O_CREAT, 0600);
   REQUIRE(file.ok());
@@ -197,7 +197,7 @@ TEST_CASE("a closed stdout is an error and not a crash") {
 }
 
 TEST_CASE("flush writes what is queued without the loop") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   asio::io_context io;
   auto pipe = util::make_pipe();
   OutputPump pump(io, pipe->write.get());
@@ -232,7 +232,7 @@ TEST_CASE("a pump may go while the loop still waits for its target") {
 }
 
 TEST_CASE("many queued files count as not ready, however small they are") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   auto pipe = util::make_pipe();
   asio::io_context io;
   OutputPump pump(io, pipe->write.get());
@@ -252,7 +252,7 @@ TEST_CASE("two descriptors of one pipe are the same target") {
 }
 
 TEST_CASE("a spool keeps little in memory and much in a file without a name") {
-  const TempDir dir;
+  const TemporaryDirectory dir;
   report::Spool spool(dir.path(), 1'000);
   REQUIRE(spool.append(std::string(1'000, 'a')).ok());
   CHECK(spool.in_memory());

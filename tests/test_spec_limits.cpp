@@ -24,7 +24,7 @@ std::string letters(std::size_t count) {
 }
 
 std::string wrong_with_file(const std::string& text, const std::string& name, const std::string& content) {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write(name, content);
   std::string messages = test::messages(spec::load(dir.write("spec.yaml", text)));
   for (auto at = messages.find(dir.path() + "/"); at != std::string::npos; at = messages.find(dir.path() + "/")) {
@@ -129,7 +129,7 @@ TEST_CASE("more ranges than anybody writes, and ranges that all interleave, are 
 }
 
 TEST_CASE("a list that is no regular file is refused, not waited for") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   REQUIRE(::mkfifo((dir.path() + "/fifo").c_str(), 0600) == 0);
   const std::string path = dir.write("spec.yaml", "command: prog\nslices: {lines: fifo}\n");
   CHECK(test::messages(spec::load(path)) ==

@@ -54,7 +54,7 @@ TEST_CASE("the smallest spec gets every default") {
 }
 
 TEST_CASE("every key arrives where it belongs") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   std::filesystem::create_directory(dir.path() + "/work");
   const core::Spec spec = test::good(spec::load(dir.write("x.yaml", R"(
 name: correlate
@@ -183,7 +183,7 @@ TEST_CASE("a value that --set replaces may be wrong in the spec no more than any
 }
 
 TEST_CASE("a file that is no spec file says so") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   CHECK(test::messages(spec::load(dir.path() + "/none.yaml")) == dir.path() + "/none.yaml: no such file");
   CHECK(test::messages(spec::load(dir.path())) == dir.path() + ": is a directory: name the spec file in it");
   CHECK(test::messages(spec::load("/dev/null")) ==
@@ -194,7 +194,7 @@ TEST_CASE("a file that is no spec file says so") {
 }
 
 TEST_CASE("a spec of more than 16 MiB is refused unread") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.write("big.yaml", kBase);
   std::filesystem::resize_file(path, (16U << 20U) + 1);
   CHECK(test::messages(spec::load(path)) ==
@@ -202,7 +202,7 @@ TEST_CASE("a spec of more than 16 MiB is refused unread") {
 }
 
 TEST_CASE("a file name that makes no name for a run asks for one") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   const std::string path = dir.write("my jobs.yaml", kBase);
   CHECK(test::messages(spec::load(path)) ==
         path +
@@ -212,7 +212,7 @@ TEST_CASE("a file name that makes no name for a run asks for one") {
 }
 
 TEST_CASE("a spec behind a symbolic link to its directory has the directory's real path") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("real/x.yaml", kBase);
   std::filesystem::create_directory_symlink(dir.path() + "/real", dir.path() + "/link");
   CHECK(test::good(spec::load(dir.path() + "/link/x.yaml")).spec_dir == dir.path() + "/real");

@@ -10,7 +10,7 @@ using namespace runner;
 
 namespace {
 
-core::SliceList slices(const test::TempDir& dir, const std::string& form, const std::string& more = "") {
+core::SliceList slices(const test::TemporaryDirectory& dir, const std::string& form, const std::string& more = "") {
   return test::good(spec::load(dir.write("s.yaml", "slices: " + form + "\ncommand: echo\n" + more))).jobs.at(0).slices;
 }
 
@@ -32,7 +32,7 @@ using Keys = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("ranges and start, end, step are the same numbers") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   CHECK(keys(slices(dir, "0-9:3")) == Keys{"0", "3", "6", "9"});
   CHECK(keys(slices(dir, "{start: 0, end: 9, step: 3}")) == Keys{"0", "3", "6", "9"});
   CHECK(keys(slices(dir, "1,4,7-9")) == Keys{"1", "4", "7", "8", "9"});
@@ -41,7 +41,7 @@ TEST_CASE("ranges and start, end, step are the same numbers") {
 }
 
 TEST_CASE("blocks of rows cover every row once, the last block short") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto list = slices(dir, "{rows: 25, block: 10}");
   REQUIRE(list.size() == 3);
   CHECK(value(list, 1, "first") == "10");
@@ -49,7 +49,7 @@ TEST_CASE("blocks of rows cover every row once, the last block short") {
 }
 
 TEST_CASE("files match in natural order, each once, relative to the spec") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   for (const char* name : {"data/a10.h5", "data/a2.h5", "data/b.txt", "odd [x]/c.h5"}) dir.write(name, "");
   CHECK(keys(slices(dir, "{files: \"data/*.h5\"}")) == Keys{"data/a2.h5", "data/a10.h5"});
   CHECK(keys(slices(dir, "{files: [data/b.txt, \"data/*\"]}")) == Keys{"data/b.txt", "data/a2.h5", "data/a10.h5"});
@@ -57,20 +57,20 @@ TEST_CASE("files match in natural order, each once, relative to the spec") {
 }
 
 TEST_CASE("files are absolute where the command runs in another directory") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("data/a.h5", "");
   CHECK(keys(slices(dir, "{files: \"data/*.h5\"}", "workdir: data\n")) == Keys{dir.path() + "/data/a.h5"});
 }
 
 TEST_CASE("a spec directory with the signs of patterns in its name matches only its own files") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("run [1]*/x.h5", "");
   const std::string spec = dir.write("run [1]*/s.yaml", "slices: {files: \"*.h5\"}\ncommand: echo {file}\n");
   CHECK(keys(test::good(spec::load(spec)).jobs.at(0).slices) == Keys{"x.h5"});
 }
 
 TEST_CASE("lines are taken as they stand, with LF or CRLF, and nothing behind the last line end is no line") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("list.txt",
             "\xEF\xBB\xBF"
             "a b\r\n\nlast");
@@ -84,7 +84,7 @@ TEST_CASE("lines are taken as they stand, with LF or CRLF, and nothing behind th
 }
 
 TEST_CASE("a table gives a variable per column, through quotes and line breaks") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("p.csv", "seed,note\r\n1,\"a, \"\"b\"\"\"\r\n2,\"two\r\nlines\"\r\n3,\r\n");
   const auto list = slices(dir, "{table: p.csv}");
   REQUIRE(list.size() == 3);
@@ -97,12 +97,12 @@ TEST_CASE("a table gives a variable per column, through quotes and line breaks")
 }
 
 TEST_CASE("a list keeps its items as they are written") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   CHECK(keys(slices(dir, "{list: [a, 1.10, \"no\", 'x y']}")) == Keys{"a", "1.10", "no", "x y"});
 }
 
 TEST_CASE("a matrix is the product of its axes, the last one fastest") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   const auto list = slices(dir, "{matrix: {seed: 0-2, model: [a, b], z: {start: 0, end: 4, step: 4}}}");
   REQUIRE(list.size() == 12);
   CHECK(value(list, 1, "z") == "4");
@@ -111,7 +111,7 @@ TEST_CASE("a matrix is the product of its axes, the last one fastest") {
 }
 
 TEST_CASE("no slices at all are fine with allow_empty") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   CHECK(slices(dir, "{files: \"*.none\"}", "allow_empty: true\n").size() == 0);
   CHECK(slices(dir, "{list: []}", "allow_empty: true\n").size() == 0);
 }
@@ -128,7 +128,7 @@ TEST_CASE("a table that cannot be read says nothing of the variables it would de
 }
 
 TEST_CASE("problems in a data file carry its name as the user would type it") {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   dir.write("conf/p.csv", "a,b\n1\n");
   dir.write("conf/s.yaml", "slices: {table: p.csv}\ncommand: echo {a}\n");
   const auto before = std::filesystem::current_path();

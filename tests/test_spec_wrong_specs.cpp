@@ -26,7 +26,7 @@ std::string joined(const std::vector<std::string>& lines) {
 
 /// What is printed, with the temporary directory taken off the files' names and called DIR within messages.
 std::string messages_of(const test::WrongSpec& wrong) {
-  const test::TempDir dir;
+  const test::TemporaryDirectory dir;
   for (const auto& [name, text] : wrong.files) dir.write(name, text);
   std::string out = test::messages(spec::load(dir.write("spec.yaml", wrong.text)));
   for (const std::string file : {"spec.yaml:", "params.csv:"}) out = replace_all(out, dir.path() + "/" + file, file);

@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "store/state_dir.hpp"
@@ -18,13 +17,6 @@ using namespace runner::store::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-std::string read_whole(const std::string& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 /// As a runner on another host writes it.
 void write_foreign_note(const std::string& path, int beats) {
@@ -94,10 +86,6 @@ std::string why_lost(StateLock& lock) {
   return kept ? std::string() : kept.error().message;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("a lock whose note is not written yet, or is of a dead process, is waited for") {
@@ -127,9 +115,9 @@ TEST_CASE("a run that ends in order leaves an empty note") {
   const StateDir dir(directory.path());
   {
     const StateLock lock = take(dir);
-    CHECK(contains(read_whole(directory / "lock"), "\n" + std::to_string(::getpid()) + "\n"));
+    CHECK(contains(contents(directory / "lock"), "\n" + std::to_string(::getpid()) + "\n"));
   }
-  CHECK(read_whole(directory / "lock").empty());
+  CHECK(contents(directory / "lock").empty());
 }
 
 TEST_CASE("a lock whose file is removed or replaced is lost, and says so") {
@@ -185,15 +173,15 @@ TEST_CASE("signs of life are given, and a run that was taken over stops and leav
   const StateDir dir(directory.path());
   {
     StateLock lock = take(dir, {.shared = true, .beat = 0s});
-    const std::string first = read_whole(directory / "lock");
+    const std::string first = contents(directory / "lock");
     CHECK(why_lost(lock).empty());
-    const std::string second = read_whole(directory / "lock");
+    const std::string second = contents(directory / "lock");
     CHECK(first != second);
     CHECK(second.size() == first.size());
     write_foreign_note(directory / "lock", 0);
     CHECK(contains(why_lost(lock), "was taken over by pid 4711 on nodeB"));
   }
-  CHECK(contains(read_whole(directory / "lock"), "nodeB"));
+  CHECK(contains(contents(directory / "lock"), "nodeB"));
 }
 
 TEST_CASE("a lock that stays without a name is refused all the same") {

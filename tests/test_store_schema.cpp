@@ -2,9 +2,6 @@
 // by halves. tests/old_records/schema_<n>.sql are records as version n made them.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "faulty_disk.hpp"
 #include "store/schema.hpp"
 #include "store_support.hpp"
@@ -14,17 +11,6 @@ using namespace runner::store;
 using namespace runner::store::testing;
 
 namespace {
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::string read_whole(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 void execute(const std::string& path, const std::string& sql) {
   sqlite3* handle = nullptr;
@@ -37,7 +23,7 @@ void execute(const std::string& path, const std::string& sql) {
 
 void make_old_record(const std::string& path, int version) {
   const auto name = "schema_" + std::to_string(version) + ".sql";
-  const std::string sql = read_whole((std::filesystem::path(__FILE__).parent_path() / "old_records" / name).string());
+  const std::string sql = contents((std::filesystem::path(__FILE__).parent_path() / "old_records" / name).string());
   REQUIRE_FALSE(sql.empty());
   execute(path, sql);
 }
@@ -67,7 +53,7 @@ TEST_CASE("a record of schema 1 is read as it is, and reading does not change it
   const TemporaryDirectory dir;
   const std::string path = dir / "state.db";
   make_old_record(path, 1);
-  const std::string before = read_whole(path);
+  const std::string before = contents(path);
   {
     auto reader = open_reader(path);
     const StoredRun run = newest(*reader);
@@ -78,7 +64,7 @@ TEST_CASE("a record of schema 1 is read as it is, and reading does not change it
     CHECK(last_attempts(*reader, run.info.id).size() == 8);
     CHECK(reader->runs()->size() == 1);
   }
-  CHECK(read_whole(path) == before);
+  CHECK(contents(path) == before);
 }
 
 TEST_CASE("a record of schema 2 has no counters, and gets room for them") {
@@ -156,7 +142,7 @@ TEST_CASE("a record of a newer schema is refused with what to do, and not change
     make_old_record(path, 1);
     execute(path, std::string("UPDATE meta SET value = '") + version +
                       "' WHERE name = 'schema'; UPDATE meta SET value = 'runner 7.1' WHERE name = 'written_by'");
-    const std::string before = read_whole(path);
+    const std::string before = contents(path);
     Listener listener;
     const auto writer = Writer::open(path, listener);
     REQUIRE_FALSE(writer.ok());
@@ -165,7 +151,7 @@ TEST_CASE("a record of a newer schema is refused with what to do, and not change
     const auto reader = Reader::open(path);
     REQUIRE_FALSE(reader.ok());
     CHECK(reader.error().message == writer.error().message);
-    CHECK(read_whole(path) == before);
+    CHECK(contents(path) == before);
   }
 }
 
@@ -176,10 +162,10 @@ TEST_CASE("another program's database is refused, and not changed") {
   for (const char* sql : {"CREATE TABLE t (x)", "CREATE TABLE meta (name, value)"}) {
     CAPTURE(sql);
     execute(path, sql);
-    const std::string before = read_whole(path);
+    const std::string before = contents(path);
     const auto writer = Writer::open(path, listener);
     REQUIRE_FALSE(writer.ok());
     CHECK(contains(writer.error().message, "not a record of runner's"));
-    CHECK(read_whole(path) == before);
+    CHECK(contents(path) == before);
   }
 }

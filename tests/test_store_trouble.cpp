@@ -17,10 +17,6 @@ using namespace runner::store::testing;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::size_t rows_in(const std::string& path) {
   auto reader = open_reader(path);
   return last_attempts(*reader, a_run().id).size();

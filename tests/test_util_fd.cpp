@@ -3,24 +3,16 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <utility>
 
+#include "temporary_directory.hpp"
 #include "util/fd.hpp"
 
 using namespace runner::util;
+using runner::test::TemporaryDirectory;
 
 namespace {
-
-struct TemporaryDirectory {
-  TemporaryDirectory() : path("/tmp/runner-test-XXXXXX") { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
-  std::string path;
-};
 
 bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
@@ -90,7 +82,7 @@ TEST_CASE("a file that cannot be opened is named, with the reason") {
 
 TEST_CASE("what is written is read back, of any length and content") {
   const TemporaryDirectory directory;
-  const std::string path = directory.path + "/file";
+  const std::string path = directory.path() + "/file";
   for (const std::size_t size : {0U, 1U, 65535U, 65536U, 65537U, 1000000U}) {
     std::string data(size, '\0');
     for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<char>(i * 7);
@@ -107,7 +99,7 @@ TEST_CASE("what is written is read back, of any length and content") {
 
 TEST_CASE("a file larger than the limit is refused, one of just that size is not") {
   const TemporaryDirectory directory;
-  const std::string path = directory.path + "/file";
+  const std::string path = directory.path() + "/file";
   {
     auto fd = open_file(path, O_WRONLY | O_CREAT, 0600);
     REQUIRE(fd.ok());
@@ -121,11 +113,11 @@ TEST_CASE("a file larger than the limit is refused, one of just that size is not
 
 TEST_CASE("a directory and a missing file are errors that name them") {
   const TemporaryDirectory directory;
-  const auto read = read_file(directory.path);
+  const auto read = read_file(directory.path());
   REQUIRE_FALSE(read.ok());
   CHECK(read.error().errno_value == EISDIR);
-  CHECK(read.error().message.find(directory.path) == 0);
-  CHECK(read_file(directory.path + "/none").error().errno_value == ENOENT);
+  CHECK(read.error().message.find(directory.path()) == 0);
+  CHECK(read_file(directory.path() + "/none").error().errno_value == ENOENT);
 }
 
 TEST_CASE("a write that fails names its target") {

@@ -7,29 +7,15 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "temporary_directory.hpp"
 #include "util/private_file.hpp"
 #include "util/trust.hpp"
 
 using namespace runner::util;
+using runner::test::TemporaryDirectory;
 namespace fs = std::filesystem;
 
 namespace {
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (fs::canonical(fs::temp_directory_path()) / "runner-util-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 unsigned mode_of(const std::string& path) {
   struct stat info {};

@@ -1,8 +1,8 @@
-// What the report tests share: a made-up run, a sink that keeps text, golden files, a temporary directory.
+// What the report tests share: a made-up run, a sink that keeps text, golden files.
 #pragma once
 
 #include <doctest/doctest.h>
-#include <stdlib.h>  // mkdtemp, setenv
+#include <stdlib.h>  // setenv
 #include <time.h>    // tzset
 
 #include <cstdlib>
@@ -13,30 +13,9 @@
 
 #include "core/run_view.hpp"
 #include "report/context.hpp"
+#include "temporary_directory.hpp"
 
 namespace runner::test {
-
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "runner-report-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-  std::string file(const std::string& name, const std::string& text) const {
-    const auto full = std::filesystem::path(path_) / name;
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full, std::ios::binary) << text;
-    return full.string();
-  }
-
- private:
-  std::string path_;
-};
 
 class StringSink final : public report::TextSink {
  public:
@@ -180,10 +159,10 @@ inline core::RunView mixed_view(bool live) {
   return view;
 }
 
-inline void write_logs(const TempDir& dir) {
-  dir.file(log_name(17, 1),
-           "reading in/17.dat\nTraceback (most recent call last):\nValueError: bad header \x1b[31m!\n\n");
-  dir.file(log_name(41, 1), " 99%\r100%\r\n");
+inline void write_logs(const TemporaryDirectory& dir) {
+  dir.write(log_name(17, 1),
+            "reading in/17.dat\nTraceback (most recent call last):\nValueError: bad header \x1b[31m!\n\n");
+  dir.write(log_name(41, 1), " 99%\r100%\r\n");
 }
 
 inline report::ReportContext context_of(const std::string& run_dir) {

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "target.hpp"
+#include "temporary_directory.hpp"
 #include "wrong_spec_table.hpp"
 
 namespace fs = std::filesystem;
@@ -20,23 +21,9 @@ namespace fs = std::filesystem;
 namespace runner::fuzz {
 namespace {
 
-class Scratch {
- public:
-  Scratch()
-      : path_((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) / "runner-fuzz-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make " + path_);
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+fs::path scratch_base() {
+  return fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path();
+}
 
 template <class Visit>
 int each_seed(Visit visit) {
@@ -70,7 +57,7 @@ void require(bool holds, const char* what) {
 }
 
 const std::string& scratch_directory() {
-  static const Scratch kScratch;
+  static const test::TemporaryDirectory kScratch(scratch_base());
   return kScratch.path();
 }
 
