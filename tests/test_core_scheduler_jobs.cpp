@@ -9,20 +9,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-JobPlan job(const std::string& name, std::uint64_t slices, std::vector<Need> needs = {}) {
-  JobPlan made = plan(slices);
-  made.name = name;
-  made.needs = std::move(needs);
-  return made;
-}
-
-constexpr Need after(std::uint32_t job) {
-  return {.job = job, .after = Need::After::completed};
-}
-constexpr Need after_each(std::uint32_t job) {
-  return {.job = job, .after = Need::After::each};
-}
-
 std::set<std::uint64_t> running_of(const Sim& sim, std::uint32_t job) {
   std::set<std::uint64_t> slices;
   for (const auto& [id, slot] : sim.running) {

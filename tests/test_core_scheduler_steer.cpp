@@ -7,20 +7,6 @@ using runner::util::Duration;
 
 namespace {
 
-JobPlan job(std::string name, std::uint64_t slices, std::vector<Need> needs = {}) {
-  JobPlan made = plan(slices);
-  made.name = std::move(name);
-  made.needs = std::move(needs);
-  return made;
-}
-
-constexpr Need after(std::uint32_t j) {
-  return {.job = j, .after = Need::After::completed};
-}
-constexpr Need after_each(std::uint32_t j) {
-  return {.job = j, .after = Need::After::each};
-}
-
 Steer all(Steering what) {
   return {.what = what, .by = "ada"};
 }

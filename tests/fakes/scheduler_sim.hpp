@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "core/scheduler.hpp"
@@ -155,6 +156,20 @@ inline JobPlan plan(std::uint64_t slices) {
   job.todo = IntervalSet::first_n(slices);
   job.retry.retries = 0;
   return job;
+}
+
+inline JobPlan job(const std::string& name, std::uint64_t slices, std::vector<Need> needs = {}) {
+  JobPlan made = plan(slices);
+  made.name = name;
+  made.needs = std::move(needs);
+  return made;
+}
+
+constexpr Need after(std::uint32_t j) {
+  return {.job = j, .after = Need::After::completed};
+}
+constexpr Need after_each(std::uint32_t j) {
+  return {.job = j, .after = Need::After::each};
 }
 
 inline Ending ending_with(Outcome outcome, int exit_code) {
