@@ -14,6 +14,7 @@ RUNNER_KILLS: how many interruptions there are (40, or as many as fit into a min
 (random, and printed); RUNNER_SOON: how many seconds "soon" may be (5, for machines with other things to do).
 """
 import collections
+import contextlib
 import os
 import pathlib
 import random
@@ -159,7 +160,8 @@ class Round:
             process.send_signal(signal.SIGSTOP)  # so that neither sees the other die
         if target != "guard":
             for engine in engines:
-                os.kill(engine, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(engine, signal.SIGKILL)
         if target != "engine":
             process.send_signal(signal.SIGKILL)
         if target == "both":
