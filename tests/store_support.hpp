@@ -122,6 +122,13 @@ inline std::unique_ptr<Writer> open_writer(const std::string& path, WriterEvents
   return std::move(*writer);
 }
 
+/// Of a new record with a_run() in it.
+inline std::unique_ptr<Writer> begin_a_run(const std::string& path, WriterEvents& events, WriterOptions options = {}) {
+  auto writer = open_writer(path, events, options);
+  REQUIRE(writer->begin_run(a_run()).ok());
+  return writer;
+}
+
 inline std::unique_ptr<Reader> open_reader(const std::string& path) {
   auto reader = Reader::open(path);
   REQUIRE_MESSAGE(reader.ok(), (reader ? "" : reader.error().message));

@@ -33,8 +33,7 @@ TEST_CASE("only what succeeded counts, and of a slice only its last success") {
   const TemporaryDirectory dir;
   const std::string path = dir / "state.db";
   Listener listener;
-  auto writer = open_writer(path, listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(path, listener);
   const auto attempt = [&](std::uint64_t slice, std::uint32_t number, core::Ending ending) {
     writer->claim({0, slice, number}, std::to_string(slice));
     return writer->ended({0, slice, number}, std::move(ending));
@@ -57,8 +56,7 @@ TEST_CASE("counters move with their slices, stay behind with those that are gone
   const TemporaryDirectory dir;
   const std::string path = dir / "state.db";
   Listener listener;
-  auto writer = open_writer(path, listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(path, listener);
   Sequence last = 0;
   for (std::uint64_t slice = 0; slice < 3; ++slice) {
     writer->claim({0, slice, 1}, std::to_string(slice));

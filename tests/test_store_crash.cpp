@@ -99,8 +99,7 @@ Counts count_rows(const std::string& path) {
 /// A copy of the database as a crash would leave it: made while a writer has it open.
 std::string crashed_copy(const TemporaryDirectory& dir) {
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
   fs::create_directory(dir / "copy");
   for (const char* name : {"state.db", "state.db-wal", "state.db-shm"}) fs::copy(dir / name, dir / "copy");
@@ -137,8 +136,7 @@ TEST_CASE("a reader takes back what a rollback journal left half written") {
   const TemporaryDirectory dir;
   {
     Listener listener;
-    auto writer = open_writer(dir / "state.db", listener, {.rollback_journal = true});
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener, {.rollback_journal = true});
     REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
   }
   auto database = Database::open(dir / "state.db", Access::read_write);
@@ -161,8 +159,7 @@ TEST_CASE("reading a record that was closed leaves no files") {
   const TemporaryDirectory dir;
   {
     Listener listener;
-    auto writer = open_writer(dir / "state.db", listener);
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener);
   }
   REQUIRE(open_reader(dir / "state.db")->runs()->size() == 1);
   for (const auto& entry : fs::directory_iterator(dir.path())) CHECK(entry.path().filename() == "state.db");

@@ -12,8 +12,7 @@ using namespace runner::store::testing;
 TEST_CASE("a run comes back as it was begun") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
 
   auto reader = open_reader(dir / "state.db");
   const auto found = reader->find_run(std::nullopt);
@@ -45,8 +44,7 @@ TEST_CASE("the database is private whatever the umask") {
   const TemporaryDirectory dir;
   Listener listener;
   const mode_t before = ::umask(0);
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   ::umask(before);
   for (const char* name : {"state.db", "state.db-wal", "state.db-shm"}) {
     struct stat info {};
@@ -58,8 +56,7 @@ TEST_CASE("the database is private whatever the umask") {
 TEST_CASE("an attempt is followed from its claim to its end") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   auto reader = open_reader(dir / "state.db");
   const core::AttemptId id{0, 17, 1};
 
@@ -107,8 +104,7 @@ TEST_CASE("an attempt is followed from its claim to its end") {
 TEST_CASE("every outcome, exit code and signal comes back, in one batch or in several") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener, {.min_commit_gap = std::chrono::milliseconds(0)});
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener, {.min_commit_gap = std::chrono::milliseconds(0)});
   std::vector<core::Ending> endings;
   for (const core::Outcome outcome : core::kOutcomes) endings.push_back(an_ending(outcome));
   for (int code = 1; code < 256; ++code) {
@@ -141,8 +137,7 @@ TEST_CASE("every outcome, exit code and signal comes back, in one batch or in se
 TEST_CASE("a claim that is taken back leaves no row, and may be made again") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   REQUIRE(listener.wait_for(writer->claim({0, 1, 1}, "1")));
   writer->claim({0, 2, 1}, "2");
   writer->unclaim({0, 2, 1});
@@ -161,8 +156,7 @@ TEST_CASE("a claim that is taken back leaves no row, and may be made again") {
 TEST_CASE("of several attempts of a slice the last one counts") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   for (std::uint32_t number : {1U, 2U, 3U}) {
     for (std::uint64_t slice : {0U, 1U, 2U}) {
       if (number > slice + 1) continue;
@@ -188,8 +182,7 @@ TEST_CASE("of several attempts of a slice the last one counts") {
 TEST_CASE("ended attempts come in the order of their ends, without those that have none") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   for (const std::uint64_t slice : {0U, 1U, 2U, 3U}) {
     writer->claim({0, slice, 1}, std::to_string(slice));
     if (slice == 2) continue;
@@ -207,8 +200,7 @@ TEST_CASE("ended attempts come in the order of their ends, without those that ha
 TEST_CASE("the run's last state is kept, with its end and reason once it is over") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   auto reader = open_reader(dir / "state.db");
   writer->run_state(core::State::ready, at(1), "");
   REQUIRE(listener.wait_for(writer->run_state(core::State::running, at(2), "")));
@@ -251,8 +243,7 @@ TEST_CASE("what is queued when the writer goes is on disk afterwards") {
   const TemporaryDirectory dir;
   Listener listener;
   {
-    auto writer = open_writer(dir / "state.db", listener);
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener);
     for (std::uint64_t slice = 0; slice < 5000; ++slice) writer->claim({0, slice, 1}, std::to_string(slice));
   }
   CHECK(listener.acknowledged() == 5000);

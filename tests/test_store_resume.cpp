@@ -35,8 +35,7 @@ TEST_CASE("resuming marks the attempts without an end as lost and counts") {
   const TemporaryDirectory dir;
   {
     Listener listener;
-    auto writer = open_writer(dir / "state.db", listener);
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener);
     writer->claim({0, 1, 1}, "1");
     writer->claim({0, 2, 1}, "2");
     writer->started({0, 2, 1}, at(5), 900, "slot.log");

@@ -50,9 +50,8 @@ TEST_CASE("nothing is acknowledged before it is synced, with either journal") {
     const TemporaryDirectory dir;
     FaultyDisk disk;
     PowerCutChecker checker(disk);
-    auto writer = open_writer(dir / "state.db", checker,
+    auto writer = begin_a_run(dir / "state.db", checker,
                               {.min_commit_gap = std::chrono::milliseconds(0), .rollback_journal = rollback_journal});
-    REQUIRE(writer->begin_run(a_run()).ok());
     for (std::uint64_t slice = 0; slice < 50; ++slice) {
       writer->claim({0, slice, 1}, std::to_string(slice));
       REQUIRE(checker.listener.wait_for(writer->ended({0, slice, 1}, an_ending())));
@@ -70,8 +69,7 @@ TEST_CASE("a full disk is waited for, and what had queued is written when there 
     const TemporaryDirectory dir;
     FaultyDisk disk;
     Listener listener;
-    auto writer = open_writer(dir / "state.db", listener);
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener);
     REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
     disk.write_errno = failure;
     writer->claim({0, 1, 1}, "1");
@@ -95,8 +93,7 @@ TEST_CASE("a disk that stays full is given up on when patience ends, and later c
   const TemporaryDirectory dir;
   FaultyDisk disk;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener, {.patience = std::chrono::milliseconds(1)});
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener, {.patience = std::chrono::milliseconds(1)});
   REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
   disk.write_errno = ENOSPC;
   const Sequence last = writer->claim({0, 1, 1}, "1");
@@ -116,8 +113,7 @@ TEST_CASE("a failed fsync ends the record at once, and what was acknowledged bef
     const TemporaryDirectory dir;
     FaultyDisk disk;
     Listener listener;
-    auto writer = open_writer(dir / "state.db", listener, {.rollback_journal = rollback_journal});
-    REQUIRE(writer->begin_run(a_run()).ok());
+    auto writer = begin_a_run(dir / "state.db", listener, {.rollback_journal = rollback_journal});
     REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
     disk.sync_errno = EIO;
     writer->claim({0, 1, 1}, "1");
@@ -142,8 +138,7 @@ TEST_CASE("an fsync that says 'no space' is as final as any other") {
   const TemporaryDirectory dir;
   FaultyDisk disk;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   disk.sync_errno = ENOSPC;
   writer->claim({0, 1, 1}, "1");
   REQUIRE(listener.wait_for_final());
@@ -154,8 +149,7 @@ TEST_CASE("an fsync that fails while the WAL is moved ends the record, and what 
   const TemporaryDirectory dir;
   FaultyDisk disk;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   disk.spare_wal = true;
   disk.sync_errno = EIO;
   core::Ending ending = an_ending(core::Outcome::failed);
@@ -174,8 +168,7 @@ TEST_CASE("an fsync that fails as the record is closed is told") {
   const TemporaryDirectory dir;
   FaultyDisk disk;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   REQUIRE(listener.wait_for(writer->claim({0, 0, 1}, "0")));
   disk.sync_errno = EIO;
   const auto closed = writer->close();
@@ -216,8 +209,7 @@ TEST_CASE("a run is not begun on a full disk: the error comes at once") {
 TEST_CASE("an end without a claim is a bug that is not passed over") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   writer->ended({0, 1, 1}, an_ending());
   REQUIRE(listener.wait_for_final());
   CHECK(contains(listener.final_messages()[0], "bug"));
@@ -238,8 +230,7 @@ TEST_CASE("a file that is no database, or is damaged, is refused with the next s
   }
   SUBCASE("damaged") {
     {
-      auto writer = open_writer(path, listener);
-      REQUIRE(writer->begin_run(a_run()).ok());
+      auto writer = begin_a_run(path, listener);
       for (std::uint64_t slice = 0; slice < 2000; ++slice) writer->claim({0, slice, 1}, std::to_string(slice));
     }
     {
@@ -310,8 +301,7 @@ TEST_CASE("on a file system that fills up and is freed again no acknowledged rec
 TEST_CASE("a record that is removed while the run is live is acknowledged no more") {
   const TemporaryDirectory dir;
   Listener listener;
-  auto writer = open_writer(dir / "state.db", listener);
-  REQUIRE(writer->begin_run(a_run()).ok());
+  auto writer = begin_a_run(dir / "state.db", listener);
   const Sequence kept = writer->claim({0, 0, 1}, "0");
   REQUIRE(listener.wait_for(kept));
   std::filesystem::remove(dir / "state.db");
