@@ -20,12 +20,11 @@ constexpr std::uint64_t kMaxPage = 1000;
 /// The writer's text on one line: a newline in a text is escaped, so the ones that are there are its own.
 std::string on_one_line(const std::string& text) {
   std::string line;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\n') {
-      line += text[i];
-      continue;
-    }
-    while (i + 1 < text.size() && text[i + 1] == ' ') ++i;
+  line.reserve(text.size() + 1);
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    line.append(text, at, end - at);
+    at = text.find_first_not_of(' ', std::min(end + 1, text.size()));
   }
   return line + "\n";
 }
