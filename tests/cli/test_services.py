@@ -133,7 +133,8 @@ class Services(RunnerTest):
         self.spec("services:\n" + service("a") + "slices: 0-0\ncommand: 'echo slice >> marks; sleep 60'\n")
         process = self.start("jobs.yaml")
         wait_for(lambda: "slice" in self.marks(), "the slice runs")
-        pid = int(re.search(r"\[a\] pid:(\d+) running", self.run_log()).group(1))
+        told = wait_for(lambda: re.search(r"\[a\] pid:(\d+) running", self.run_log()), "run.log names the service")
+        pid = int(told.group(1))
         process.kill()
         wait_for(lambda: not self.alive(pid), "the service is gone")
 

@@ -145,14 +145,14 @@ class Cgroup(CgroupTest):
         chain = f"command: [{self.slice}, marks, '{{slice}}', chain sleep=600000], timeout: 300ms, grace: 100ms"
         self.spec(f"""
 jobs:
-  chains: {{slices: 0-3, {chain}}}
+  chains: {{slices: 0-1, {chain}}}
   other: {{slices: 0-3, command: [{self.slice}, marks, '{{slice}}', wait=go]}}
   after: {{slices: 0-0, needs: other, command: [{self.slice}, marks, '{{slice}}', wait=stop]}}
 n_procs: 8
 """)
         process = self.start("jobs.yaml")
         wait_for(lambda: (self.dir / "links").exists(), "the chains have begun")
-        wait_for(lambda: len(self.rows("SELECT 1 FROM attempt WHERE outcome = 'timed_out'")) == 4, "the slices have ended")
+        wait_for(lambda: len(self.rows("SELECT 1 FROM attempt WHERE outcome = 'timed_out'")) == 2, "the slices have ended")
         links = len(self.read("links"))
         self.write("go", "")
         wait_for(lambda: self.rows("SELECT 1 FROM attempt WHERE job = 2 AND pid > 0"), "the last one runs")
