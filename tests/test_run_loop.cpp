@@ -107,4 +107,43 @@ TEST_CASE("slices that run when the record fails for good are ended, untold, and
   CHECK(observer.ends == 1);
 }
 
+/// Told of a slice's states, in order.
+struct StatesOfRun final : report::Observer {
+  void on_event(const core::Event& event, const core::RunView&) override {
+    if (event.kind == core::SystemKind::slice) states.push_back(event.state);
+  }
+  void on_tick(const core::RunView&, util::TimePoint) override {}
+  void on_notice(const std::string&) override {}
+  void on_end(const core::RunView&) override {}
+  std::vector<core::State> states;
+};
+
+TEST_CASE("a slice that had ended when it was suspended, or goes on by itself, goes on before it is completed") {
+  boost::asio::io_context io(1);
+  const core::Spec spec = ten_slices();
+  StatesOfRun observer;
+  log::RunLog log({.level = log::Level::error, .write = [](std::string_view) {}});
+  core::JobPlan plan;
+  plan.todo = core::IntervalSet::first_n(1);
+  core::RunView view;
+  view.jobs.emplace_back("job", 1);
+  Loop loop(io, {.spec = &spec,
+                 .plans = {plan},
+                 .capacity = {.slots = 2, .cpus_milli = 0, .memory = 0},
+                 .view = view,
+                 .observers = {&observer},
+                 .log = &log});
+  FragileWriter writer(loop);
+  fakes::FakeExecutor executor(
+      loop, [&](std::function<void()> task) { boost::asio::post(io, std::move(task)); },
+      [&](const exec::LaunchRequest&) {
+        boost::asio::post(io, [&] { CHECK(loop.steer(core::Steering::suspend, {"0"}, "ada")); });
+        return fakes::FakeExecutor::Behaviour();
+      });
+  const LoopResult result = loop.run(writer, executor);
+  CHECK(result.view.jobs[0].succeeded() == 1);
+  using core::State;
+  CHECK(observer.states == std::vector{State::running, State::suspended, State::running, State::completed});
+}
+
 }  // namespace runner::run
