@@ -282,6 +282,27 @@ TEST_CASE("an attempt that waits for a process can be cancelled") {
   CHECK(t.pids.empty());
 }
 
+TEST_CASE("an attempt that is suspended before there was a process for it does not keep others from having one") {
+  Local t;
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  t.shell(0, "exit 0");
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  t.executor->signal(t.id(0), How::suspend);
+  t.shell(1, "exit 0");
+  t.run_until_finished(1);  // so that no look at what waits is due any more
+  t.shell(2, "exit 0");
+  t.run_until_finished(2);
+  CHECK(t.endings.at(2).outcome == core::Outcome::succeeded);
+  CHECK_FALSE(t.pids.contains(0));
+  t.executor->signal(t.id(0), How::resume);
+  t.run_until_finished(3);
+  CHECK(t.endings.at(0).outcome == core::Outcome::succeeded);
+}
+
 TEST_CASE("an executor that goes takes its children with it") {
   int pid = 0;
   {

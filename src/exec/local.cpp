@@ -31,7 +31,8 @@ bool is_success(const core::JobSpec* job, int code) {
 // ---- launching
 
 void LocalExecutor::Impl::launch(LaunchRequest request) {
-  if (!waiting_.empty() || !try_launch(request)) waiting_.push_back(std::move(request));
+  const bool others_wait = waiting_.size() > held_back_.size();
+  if (others_wait || !try_launch(request)) waiting_.push_back(std::move(request));
 }
 
 Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
