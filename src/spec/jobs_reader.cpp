@@ -95,6 +95,11 @@ class JobsReader {
     std::vector<std::string> names;
     for (const Node& job : map_.keys) names.push_back(job.value);
     const auto found = std::find(names.begin(), names.end(), *name);
+    const Node* services = root_.find("services");
+    if (found == names.end() && services != nullptr && services->find(*name) != nullptr) {
+      return reader_.error(node, quoted(key) + " names the service `" + util::escape_for_display(*name, 60) +
+                                     "`: every job needs every service as it is; leave it out");
+    }
     if (found == names.end()) {
       const auto nearest = util::closest(*name, names);
       return reader_.error(node, quoted(key) + " names `" + util::escape_for_display(*name, 60) +
