@@ -118,6 +118,10 @@ std::optional<ExitCode> end_survivors(const RunCommand& command, const core::Spe
     const auto& jobs = spec.jobs;
     const bool known =
         same_list && survivor.id->job < jobs.size() && survivor.id->slice < jobs[survivor.id->job].slices.size();
+    if (known && jobs[survivor.id->job].kind != core::JobKind::slices) {
+      return describe(survivor.process) + " of " + std::string(core::name(jobs[survivor.id->job].kind)) + " " +
+             jobs[survivor.id->job].name;
+    }
     slice = known ? "slice " + util::escape_for_display(jobs[survivor.id->job].slices.key(survivor.id->slice))
                   : "the slice with index " + slice + " of run " + survivor.run_id;
     return describe(survivor.process) + " of " + slice;
