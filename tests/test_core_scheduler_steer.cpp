@@ -154,6 +154,35 @@ TEST_CASE("to cancel the run is to stop it, with who did it as the reason") {
   CHECK_FALSE(ask(sim, all(Steering::cancel)).empty());
 }
 
+TEST_CASE("to cancel a run twice spares what clears up, which is ended by name") {
+  JobPlan teardown = job("teardown", 1, {{.job = 0, .after = Need::After::over}});
+  teardown.is_teardown = true;
+  Sim sim({job("a", 2), teardown}, Resources{2, 0, 0});
+  sim.begin();
+  CHECK(ask(sim, all(Steering::cancel)).empty());
+  CHECK(ask(sim, all(Steering::cancel)) == "nothing to cancel: the run is being ended already");
+  while (sim.running.begin()->first.job == 0) sim.end(sim.running.begin()->first, Outcome::killed);
+  CHECK(ask(sim, all(Steering::cancel)) == "nothing to cancel: the run is being ended already");
+  CHECK(life(sim, 1) == std::vector<State>{State::ready, State::running});
+  CHECK(ask(sim, whole(Steering::cancel, 1)).empty());
+  sim.end(sim.running.begin()->first, Outcome::killed);
+  CHECK(sim.done == 1);
+}
+
+TEST_CASE("a disabled slice does not change when the retry of another is waited for") {
+  JobPlan retried = plan(3);
+  retried.retry.retries = 1;
+  retried.retry.delay = 60s;
+  Sim sim(retried, 1);
+  sim.begin();
+  sim.end_slice(0, Outcome::failed);
+  CHECK(ask(sim, some(Steering::disable, 0, {0})) ==
+        "nothing to disable: what is named has begun, has ended or is disabled already");
+  CHECK(ask(sim, some(Steering::disable, 0, {0, 2})).empty());
+  sim.end_slice(1, Outcome::succeeded);
+  CHECK(sim.running.empty());  // the retry is not due yet
+}
+
 TEST_CASE("a cancelled job disables what needs it, and leaves the others alone") {
   Sim sim({job("a", 3), job("b", 1, {after(0)}), job("c", 1)}, {2, 0, 0});
   sim.begin();
@@ -262,6 +291,28 @@ TEST_CASE("a job that is enabled too late for some slices it needs goes on witho
   CHECK(life(sim, 1).back() == State::terminated);
 }
 
+TEST_CASE("a job is not enabled any more when what clears up after it has begun, or its service is gone") {
+  JobPlan teardown =
+      job("teardown", 1, {{.job = 0, .after = Need::After::over}, {.job = 1, .after = Need::After::over}});
+  teardown.is_teardown = true;
+  JobPlan service = job("db", 1);
+  service.is_service = true;
+  Sim sim(
+      {job("a", 1), job("b", 1, {after(0)}), teardown, service, job("c", 1, {{.job = 3, .after = Need::After::up}})},
+      Resources{1, 0, 0});
+  sim.begin();
+  CHECK(ask(sim, whole(Steering::disable, 1)).empty());
+  CHECK(ask(sim, whole(Steering::disable, 4)).empty());
+  CHECK(ask(sim, whole(Steering::enable, 4)) == "it needs db, which was ended when nothing needed it any more");
+  sim.end({0, 0, 1}, Outcome::succeeded);
+  CHECK(life(sim, 2) == std::vector<State>{State::ready, State::running});
+  CHECK(ask(sim, whole(Steering::enable, 1)) ==
+        "teardown has begun: run what is left with --resume when this run is over");
+  sim.end({2, 0, 1}, Outcome::succeeded);
+  sim.end({3, 0, 1}, Outcome::killed);
+  CHECK(sim.done == 1);
+}
+
 TEST_CASE("a teardown is not held back by a run that was suspended before it was stopped") {
   JobPlan last = job("teardown", 1, {{.job = 0, .after = Need::After::over}});
   last.is_teardown = true;
@@ -291,6 +342,14 @@ TEST_CASE("more slots are used at once; fewer are waited for, and the numbers st
   sim.feed(Scale{3});
   sim.settle();
   CHECK(sim.running.size() == 3);
+}
+
+TEST_CASE("a million slots more are there at once") {
+  Sim sim(plan(4), 1);
+  sim.begin();
+  sim.feed(Scale{1'000'000});
+  sim.settle();
+  CHECK(sim.running_slices() == Slices{0, 1, 2, 3});
 }
 
 TEST_CASE("a throttled run starts nothing beside so many, but always one") {

@@ -76,9 +76,9 @@ struct Abandon {
   Ending ending;
 };
 struct Halt {
-  std::uint32_t job = 0;
+  std::optional<std::uint32_t> job;  ///< unset: the run as a whole
   std::string reason;
-};  ///< max_failed was passed, or a service has died; said once a job
+};  ///< max_failed was passed, a service has died, or the run was cancelled; said once a job
 struct MoveJob {
   std::uint32_t job = 0;
   State state = State::initial;  ///< the job's from now on

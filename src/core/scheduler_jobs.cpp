@@ -46,6 +46,7 @@ std::string Scheduler::missing_need(std::uint32_t j) const {
     if (needed.plan().closed || need.after == Need::After::over) continue;
     const std::string it_needs = "it needs " + needed.plan().name + ", which ";
     if (needed.state() == State::disabled) return it_needs + "is disabled";
+    if (needed.is_being_stopped) return it_needs + "was ended when nothing needed it any more";
     const bool failed =
         needed.is_over() && (needed.missed() > needed.plan().allow_failures || needed.plan().is_service);
     if (failed && need.after != Need::After::each) return it_needs + "did not complete (" + needed.shortfall() + ")";

@@ -47,11 +47,15 @@ void for_each(const IntervalSet& slices, Visit&& visit) {
 void Scheduler::steer(const Steer& steer, TimePoint now, Actions& actions) {
   Steered answer;
   const bool is_whole_run = !steer.job && !steer.slices;
-  if (is_whole_run && steer.what == Steering::cancel && !done_ && stop_ < Stop::terminate) {
-    answer.slices = used_.slots;
-    for (JobQueue& job : jobs_) cancelled_by(job, steer.by);
-    actions.emplace_back(Halt{0, "cancelled by " + steer.by});
-    stop(Stop::terminate, now, actions);
+  if (is_whole_run && steer.what == Steering::cancel) {
+    if (done_ || stop_ >= Stop::terminate) {  // to be asked twice is no reason to end what clears up, too
+      answer.refusal = "nothing to cancel: the run is being ended already";
+    } else {
+      answer.slices = used_.slots;
+      for (JobQueue& job : jobs_) cancelled_by(job, steer.by);
+      actions.emplace_back(Halt{std::nullopt, "cancelled by " + steer.by});
+      stop(Stop::terminate, now, actions);
+    }
     actions.emplace_back(std::move(answer));
     return;
   }
@@ -157,6 +161,12 @@ bool Scheduler::enable_job(std::uint32_t j, Actions& actions, Steered& answer) {
   bool changed = false;
   if (job.state() == State::disabled) {
     if (answer.refusal = missing_need(j); !answer.refusal.empty()) return false;
+    for (const std::uint32_t d : dependants_[j]) {
+      const State after = jobs_[d].state();
+      if (!jobs_[d].plan().is_teardown || after == State::initial || after == State::disabled) continue;
+      answer.refusal = jobs_[d].plan().name + " has begun: run what is left with --resume when this run is over";
+      return false;
+    }
     changed = true;
     job.switched_off = false;
     job.awaits_needs = true;
@@ -206,7 +216,15 @@ bool Scheduler::steer_slices(const Steer& steer, std::uint32_t j, TimePoint now,
     answer.refusal = job.plan().name + " is disabled: enable it as a whole";
     return false;
   }
-  if (!comes_back && steer.what != Steering::resume) take_back(j, &slices, actions);
+  if (steer.what == Steering::disable) {  // a retry that was promised is none of its business
+    IntervalSet not_begun;
+    for_each(slices, [&](std::uint64_t slice) {
+      if (!promised(j, slice)) not_begun.insert(slice);
+    });
+    take_back(j, &not_begun, actions);
+  } else if (!comes_back && steer.what != Steering::resume) {
+    take_back(j, &slices, actions);
+  }
   if (!comes_back && steer.what != Steering::disable) {
     for (auto& [id, attempt] : running_) {
       if (id.job != j || !slices.contains(id.slice)) continue;
@@ -411,7 +429,13 @@ void Scheduler::scale(std::uint32_t slots) {
 
 /// As many are free as may be, by the lowest numbers that are not taken: by services too, which have some beside these.
 void Scheduler::fill_slots() {
-  while (free_slots_.size() + used_.slots < capacity_.slots) free_slots_.insert(unused_slot(0));
+  if (free_slots_.size() + used_.slots < capacity_.slots) {
+    std::set<std::uint32_t> taken;
+    for (const auto& [id, attempt] : running_) taken.insert(attempt.slot);
+    for (std::uint32_t slot = 0; free_slots_.size() + used_.slots < capacity_.slots; ++slot) {
+      if (!taken.contains(slot)) free_slots_.insert(slot);
+    }
+  }
   while (!free_slots_.empty() && free_slots_.size() + used_.slots > capacity_.slots) {
     free_slots_.erase(std::prev(free_slots_.end()));
   }

@@ -174,8 +174,8 @@ void Loop::carry_out(const core::Abandon& action) {
 
 void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
-  if (setup_.spec->jobs[action.job].service) return notice(action.reason + "; what needs it is ended");
-  notice(action.reason + "; no further slice" + (is_main(action.job) ? "" : " of it") + " is started");
+  if (action.job && setup_.spec->jobs[*action.job].service) return notice(action.reason + "; what needs it is ended");
+  notice(action.reason + "; no further slice" + (action.job && !is_main(*action.job) ? " of it" : "") + " is started");
 }
 
 /// The one job of a simple spec is the run by another name: its own moves are recorded, but told as the run's. A hook's
