@@ -11,6 +11,8 @@ namespace runner::app {
 
 namespace {
 
+constexpr unsigned kOk = 200;
+
 std::string body_of(const ControlCommand& command) {
   report::JsonWriter json;
   json.begin_object();
@@ -56,17 +58,20 @@ int control(const ControlCommand& command) {
     complain(unreachable(run.state_dir, answer.error().message));
     return kUsage;
   }
-  constexpr unsigned kOk = 200;
   if (answer->status == kOk) return kSucceeded;  // the run itself says what was done
   complain(control::error_in(std::string(util::trim(answer->body))));
   return kUsage;
 }
 
-bool resume_live(const std::string& state_dir) {
+bool resume_live(const std::string& state_dir, const std::vector<std::string>& slices) {
   ControlCommand command;
   command.what = "resume";
+  command.slices = slices;
   const auto answer = ask(state_dir, command);
-  return answer && answer->status == 200;
+  if (!answer) return false;
+  if (answer->status == kOk) return true;
+  complain(control::error_in(std::string(util::trim(answer->body))));
+  return false;
 }
 
 }  // namespace runner::app

@@ -314,7 +314,8 @@ int run(const RunCommand& command) {
   const auto loaded = load_spec_to_run(command);
   if (!loaded) return kUsage;
   const core::Spec& spec = loaded->spec;
-  if (command.may_steer && store::StateDir(spec.state_dir).owner() && resume_live(spec.state_dir)) return kSucceeded;
+  const bool is_live = command.may_steer && store::StateDir(spec.state_dir).owner();
+  if (is_live && resume_live(spec.state_dir, command.slices)) return kSucceeded;
   const host::Machine machine = host::detect();
   if (!fits(spec, machine)) return kUsage;
   auto opened = open_session(command, *loaded);

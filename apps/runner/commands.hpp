@@ -14,6 +14,6 @@ int sem(const SemCommand& command);
 int count(const CountCommand& command);
 int control(const ControlCommand& command);
 /// Whether a live run was suspended, and goes on now.
-bool resume_live(const std::string& state_dir);
+bool resume_live(const std::string& state_dir, const std::vector<std::string>& slices);
 
 }  // namespace runner::app

@@ -84,11 +84,9 @@ std::vector<std::pair<std::string, core::IntervalSet>> by_state(const core::JobV
   const auto completed = job.succeeded_slices();
   const auto terminated = job.failed_slices();
   auto ready = all.without(running).without(suspended).without(completed).without(terminated);
-  return {{"ready", std::move(ready)},
-          {"running", running},
-          {"suspended", suspended},
-          {"completed", completed},
-          {"terminated", terminated}};
+  const auto disabled = job.state() == core::State::disabled ? ready : job.disabled_slices().intersect(ready);
+  return {{"disabled", disabled},   {"ready", ready.without(disabled)}, {"running", running},
+          {"suspended", suspended}, {"completed", completed},           {"terminated", terminated}};
 }
 
 void write_slice(JsonWriter& json, const Access& access, std::uint32_t j, std::uint64_t slice,
@@ -143,7 +141,8 @@ Reply slices_page(const Query& query, const Access& access) {
   }
   if (!job_found) return error_reply(404, "no job \"" + job_name->second + "\"");
   if (!state_found) {
-    return error_reply(400, "no state \"" + state->second + "\": ready, running, suspended, completed, terminated");
+    return error_reply(
+        400, "no state \"" + state->second + "\": disabled, ready, running, suspended, completed, terminated");
   }
   json.end_array();
   json.member("total", total);
@@ -154,10 +153,10 @@ Reply slices_page(const Query& query, const Access& access) {
 /// {"slices": "A/3,7-9"} or a list of such, {"job": "A"} with slices of that job or alone; nothing: the whole run.
 util::Result<std::vector<std::string>> slices_in(const boost::json::object& body) {
   std::vector<std::string> texts;
-  std::string prefix;
+  std::optional<std::string> job;
   for (const auto& [name, value] : body) {
     if (name == "job" && value.is_string()) {
-      prefix = std::string(value.get_string());
+      job = std::string(value.get_string());
     } else if (name == "slices" && value.is_string()) {
       texts.emplace_back(value.get_string());
     } else if (name == "slices" && value.is_array()) {
@@ -175,8 +174,8 @@ util::Result<std::vector<std::string>> slices_in(const boost::json::object& body
       return util::Error{"\"" + std::string(name) + "\" is not known, or of the wrong type: there are job and slices"};
     }
   }
-  if (!prefix.empty() && texts.empty()) return std::vector{prefix};
-  if (!prefix.empty()) std::ranges::for_each(texts, [&](std::string& text) { text.insert(0, prefix + "/"); });
+  if (job && texts.empty()) return std::vector{*job};
+  if (job) std::ranges::for_each(texts, [&](std::string& text) { text.insert(0, *job + "/"); });
   return texts;
 }
 
@@ -193,15 +192,8 @@ util::Result<boost::json::object> object_in(const std::string& body) {
 Reply steer(core::Steering what, const Request& request, const Access& access) {
   const auto body = object_in(request.body);
   if (!body) return error_reply(400, body.error().message);
-  auto slices = slices_in(*body);
+  const auto slices = slices_in(*body);
   if (!slices) return error_reply(400, slices.error().message);
-  if (!access.spec->has_several_jobs()) {  // its one job may be named all the same
-    const std::string& name = access.spec->jobs[0].name;
-    if (slices->size() == 1 && slices->front() == name) slices->clear();
-    for (std::string& text : *slices) {
-      if (text.starts_with(name + "/")) text.erase(0, name.size() + 1);
-    }
-  }
   const auto done = access.steer(what, *slices, request.user);
   if (!done) return error_reply(409, done.error().message);
   JsonWriter json;

@@ -40,6 +40,8 @@ void JobView::add_record(const AttemptRecord& record, bool live) {
 
 void JobView::apply(const Event& event) {
   if (event.kind != SystemKind::slice) return;
+  if (event.state == State::disabled) disabled_.insert(event.id.slice);
+  if (event.state == State::ready) disabled_.erase(event.id.slice);
   if (!event.ending && (event.state == State::suspended || !is_new(event.id))) {
     if (const auto it = running_.find(event.id.slice); it != running_.end())
       it->second.suspended = event.state == State::suspended;

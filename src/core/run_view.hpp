@@ -68,6 +68,8 @@ class JobView {
   [[nodiscard]] IntervalSet failed_slices() const { return failed_.intervals(); }
   [[nodiscard]] std::uint64_t count(Outcome outcome) const { return by_outcome_[static_cast<std::size_t>(outcome)]; }
   [[nodiscard]] IntervalSet lost_slices() const;
+  /// By themselves, in a job that is not: asked for, or for the sake of another slice. Of a live run only.
+  [[nodiscard]] IntervalSet disabled_slices() const { return disabled_.intervals(); }
   [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended for good nor running
   /// Attempts that began, beyond the first of each slice; over all resumes.
   [[nodiscard]] std::uint64_t retries() const { return retries_; }
@@ -102,6 +104,7 @@ class JobView {
   std::string reason_;
   ChunkedSet succeeded_;
   ChunkedSet failed_;
+  ChunkedSet disabled_;
   std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};
   std::map<std::string, Group> groups_;
   std::map<std::uint64_t, RunningAttempt> running_;

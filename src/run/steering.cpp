@@ -14,29 +14,41 @@ namespace runner::run {
 
 namespace {
 
-/// Each text is JOB/LIST or JOB, of a run with one job LIST; none at all: the run as a whole.
+/// JOB/LIST or JOB; of a run with one job LIST, and only where that is none of its slices also these.
+util::Result<core::Steer> target(const core::Spec& spec, core::Steering what, const std::string& text,
+                                 const std::string& by) {
+  core::Steer steer{.what = what, .job = 0, .by = by};
+  const auto slash = text.find('/');
+  const bool is_whole_job = slash == std::string::npos;
+  const std::string list = is_whole_job ? std::string() : text.substr(slash + 1);
+  if (spec.has_several_jobs()) {
+    const auto job = std::ranges::find(spec.jobs, text.substr(0, slash), &core::JobSpec::name);
+    if (job == spec.jobs.end()) {
+      return util::Error{"\"" + util::escape_for_display(text, 100) + "\" names no job: JOB or JOB/SLICES is wanted"};
+    }
+    steer.job = static_cast<std::uint32_t>(job - spec.jobs.begin());
+    if (is_whole_job) return steer;
+  }
+  const core::JobSpec& job = spec.jobs[*steer.job];
+  auto chosen = job.slices.select(spec.has_several_jobs() ? list : text);
+  if (!chosen && !spec.has_several_jobs() && text.substr(0, slash) == job.name) {
+    if (is_whole_job) return core::Steer{.what = what, .by = by};
+    if (auto named = job.slices.select(list)) chosen = std::move(named);
+  }
+  if (!chosen) return chosen.error();
+  steer.slices = std::move(*chosen);
+  return steer;
+}
+
+/// No text at all: the run as a whole.
 util::Result<std::vector<core::Steer>> targets(const core::Spec& spec, core::Steering what,
                                                const std::vector<std::string>& texts, const std::string& by) {
   if (texts.empty()) return std::vector{core::Steer{.what = what, .by = by}};
   std::vector<core::Steer> steers;
   for (const std::string& text : texts) {
-    core::Steer steer{.what = what, .job = 0, .by = by};
-    std::string list = text;
-    if (spec.has_several_jobs()) {
-      const auto slash = text.find('/');
-      const auto job = std::ranges::find(spec.jobs, text.substr(0, slash), &core::JobSpec::name);
-      if (job == spec.jobs.end()) {
-        return util::Error{"\"" + util::escape_for_display(text, 100) + "\" names no job: JOB or JOB/SLICES is wanted"};
-      }
-      steer.job = static_cast<std::uint32_t>(job - spec.jobs.begin());
-      list = slash == std::string::npos ? std::string() : text.substr(slash + 1);
-    }
-    if (!list.empty() || !spec.has_several_jobs()) {
-      auto chosen = spec.jobs[*steer.job].slices.select(list);
-      if (!chosen) return chosen.error();
-      steer.slices = std::move(*chosen);
-    }
-    steers.push_back(std::move(steer));
+    auto steer = target(spec, what, text, by);
+    if (!steer) return steer.error();
+    steers.push_back(std::move(*steer));
   }
   return steers;
 }
@@ -53,6 +65,7 @@ util::Result<std::uint64_t> Loop::steer(core::Steering what, const std::vector<s
   const auto steers = targets(*setup_.spec, what, slices, by);
   if (!steers) return steers.error();
   std::uint64_t count = 0;
+  bool changed = false;
   std::string refusal;
   for (const core::Steer& steer : *steers) {
     answer_ = {};
@@ -61,6 +74,7 @@ util::Result<std::uint64_t> Loop::steer(core::Steering what, const std::vector<s
       if (refusal.empty()) refusal = answer_.refusal;
       continue;
     }
+    changed = true;
     count += answer_.slices;
     const std::string job = steer.job ? setup_.spec->jobs[*steer.job].name : std::string();
     constexpr std::size_t kShown = 1000;
@@ -70,7 +84,7 @@ util::Result<std::uint64_t> Loop::steer(core::Steering what, const std::vector<s
     tell(std::string(core::name(what)) + " by " + by + ": " + (job.empty() ? setup_.spec->name : job) +
          (chosen.empty() ? "" : "/" + chosen) + ", " + counted(answer_.slices, "slice"));
   }
-  if (!refusal.empty() && count == 0) return util::Error{refusal};
+  if (!changed) return util::Error{refusal};
   return count;
 }
 
@@ -99,13 +113,21 @@ void Loop::on_signal(int signal) {
   stop_level_ = level;
   if (result_.signal == 0) result_.signal = guard_is_lost ? SIGKILL : signal;
   const std::string name = guard_is_lost ? "the guard of this run was killed" : core::signal_name(signal);
-  const std::string count = util::format_count(scheduler_.running()) + " running";
+  const auto is_to_end = [this](const auto& live) {
+    const core::JobSpec& job = setup_.spec->jobs[live.first.job];
+    const core::State state = live.second.life.state();
+    return state != core::State::ready && !job.service && job.hook != core::HookKind::teardown;
+  };
+  const auto running = static_cast<std::size_t>(std::ranges::count_if(live_, is_to_end));
+  const bool clears_up = level == 2 && scheduler_.running() > running;  // and goes on
+  const std::string count = util::format_count(level == 2 ? running : scheduler_.running()) + " running";
   if (level == 1) {
     notice(name + ": no further slice is started, " + count +
            " may end; press Ctrl-C again (or send SIGTERM) to terminate them");
     feed(core::Control::drain);
   } else if (level == 2) {
-    notice(name + ": terminating " + count + "; Ctrl-C (SIGINT) once more kills them at once");
+    notice(name + ": terminating " + count + (clears_up ? ", teardown goes on" : "") +
+           "; Ctrl-C (SIGINT) once more kills them at once");
     feed(core::Control::terminate);
   } else {
     notice(name + ": killing " + count);

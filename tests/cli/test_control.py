@@ -195,6 +195,58 @@ class Subcommands(ControlTest):
         for wrong in ("0", "many"):
             self.assertIn("N is a number", self.ok("scale", "jobs.yaml", wrong, code=2).stderr)
 
+    def test_a_slice_that_somebody_continues_completes_although_it_is_suspended(self):
+        process = self.live("slices: 0-0\ncommand: ': > on.{slice}; while [ ! -e go.{slice} ]; do sleep 0.02; done'\n",
+                            on=(0,))
+        pid = wait_for(lambda: self.pids().get(0), "its pid is told")
+        self.ok("suspend", "jobs.yaml")
+        wait_for(lambda: is_stopped(pid), "it is stopped")
+        self.let_go(0)
+
+        def goes_on():  # until the looks that stop it are over
+            if is_alive(pid):
+                os.killpg(pid, signal.SIGCONT)
+            return process.poll() is not None
+        wait_for(goes_on, "the run is over")
+        self.finish(process)
+        self.assertRegex(self.run_log(), r"(?s)jobs/0\] pid:\d+ suspended.*jobs/0\] pid:\d+ running.*completed")
+
+    def test_resume_of_some_slices_leaves_the_others_suspended(self):
+        process = self.live()
+        self.ok("suspend", "jobs.yaml", "--slices", "0,1")
+        self.let_go(*range(6))
+        self.ok("resume", "jobs.yaml", "--slices", "0")
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=completed")[1]["total"] == 5, "all others go on")
+        self.assertEqual(self.ask("GET", "/v1/slices?state=suspended")[1]["total"], 1)
+        self.assertIn("nothing to resume", self.ok("resume", "jobs.yaml", "--slices", "0", code=75).stderr)
+        self.ok("resume", "jobs.yaml")
+        self.finish(process)
+
+    def test_keys_that_begin_with_the_name_of_the_run_are_keys(self):
+        (self.dir / "jobs").mkdir()
+        for name in ("x", "y"):
+            self.write(f"jobs/{name}", "")
+        process = self.live("slices: {files: 'jobs/*'}\nn_procs: 1\n"
+                            "command: ': > on.0; while [ ! -e go.0 ]; do sleep 0.02; done'\n", on=(0,))
+        self.ok("disable", "jobs.yaml", "--slices", "jobs/y")
+        self.assertIn("selection is empty", self.ok("cancel", "jobs.yaml", "--slices", "", code=2).stderr)
+        self.let_go(0)
+        self.finish(process, code=1)
+        self.assertEqual([row[2] for row in self.rows()], ["succeeded"])
+
+    def test_a_second_cancel_or_ctrl_c_leaves_the_teardown_alone(self):
+        process = self.live(WAITS + "teardown: ': > on.6; while [ ! -e go.6 ]; do sleep 0.02; done'\n")
+        self.ok("cancel", "jobs.yaml")
+        self.is_on(6)
+        self.assertIn("being ended already", self.ok("cancel", "jobs.yaml", code=2).stderr)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "SIGTERM: terminating 0 running, teardown goes on" in self.run_log(), "it is said")
+        self.let_go(6)
+        err = self.finish(process, code=128 + signal.SIGTERM)
+        self.assertIn("no further slice is started", err)
+        self.assertRegex(self.run_log(), r"jobs:teardown\] pid:\d+ completed")
+
     def test_where_no_run_is_live_it_says_what_to_type(self):
         self.spec("slices: 0-1\ncommand: 'true'\n")
         self.assertIn("no run of jobs.yaml is recorded", self.ok("suspend", "jobs.yaml", code=2).stderr)
@@ -242,6 +294,20 @@ class Api(ControlTest):
         self.assertEqual(self.ask("GET", "/v1/slices?job=none")[0], 404)
         self.assertEqual(self.ask("GET", "/v1/slices?state=lazy")[0], 400)
         self.assertEqual(self.ask("GET", "/v1/slices?offset=-1")[0], 400)
+        self.end()
+
+    def test_slices_that_are_disabled_are_not_said_to_be_ready(self):
+        self.ask("POST", "/v1/disable", {"slices": "2-4"})
+        self.ask("POST", "/v1/enable", {"slices": "4"})
+        wait_for(lambda: self.ask("GET", "/v1/slices?state=disabled")[1]["total"] == 2, "they are")
+        self.assertEqual(self.ask("GET", "/v1/slices?state=ready")[1]["total"], 2)
+        self.ask("POST", "/v1/enable", {})
+        self.end()
+
+    def test_an_empty_name_is_not_the_whole_run(self):
+        for body in ({"job": ""}, {"job": "jobs", "slices": ""}, {"slices": ""}, {"slices": [""]}):
+            with self.subTest(body=body):
+                self.assertEqual(self.ask("POST", "/v1/cancel", body)[0], 409)
         self.end()
 
     def test_what_cannot_be_is_refused_with_a_reason(self):
