@@ -22,6 +22,7 @@ using Protocol = asio::local::stream_protocol;
 constexpr std::size_t kMaxClients = 64;
 constexpr std::size_t kMaxHeader = 8U << 10U;
 constexpr std::size_t kMaxBody = 1U << 20U;
+constexpr std::size_t kMaxBuffer = 32U << 10U;    ///< not parsed yet: for a trailer of 64 KiB and more Beast throws
 constexpr std::size_t kMaxWaiting = 256U << 10U;  ///< bytes of events that a client has not read
 constexpr auto kPatience = 30s;                   ///< with a request, a reply, and between two requests
 constexpr auto kLastWords = 2s;
@@ -82,7 +83,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
         stream_(std::move(socket)),
         server_(std::move(server)),
         user_(std::move(user)),
-        buffer_(kMaxHeader + kMaxBody) {}
+        buffer_(kMaxBuffer) {}
   ~Session() { server_->forget(this); }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -142,7 +143,8 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
   void on_read(beast::error_code error) {
     const bool is_malformed = error.category() == http::make_error_code(http::error::end_of_stream).category();
     if (error == http::error::end_of_stream) return;
-    if (error == http::error::body_limit || error == http::error::header_limit) {
+    if (error == http::error::body_limit || error == http::error::header_limit ||
+        error == http::error::buffer_overflow) {
       return refuse(error_reply(413, "the request is too long"));
     }
     if (error && is_malformed) return refuse(error_reply(400, "this is not HTTP: " + error.message()));

@@ -349,6 +349,23 @@ class Api(ControlTest):
         self.assertTrue(reply.endswith(b"\r\n\r\n"), reply)
         self.end()
 
+    def test_a_trailer_without_end_does_no_harm(self):
+        for size in (1000, 10_000, 40_000, 70_000, 1_000_000):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(30)
+                client.connect(self.path())
+                try:
+                    client.sendall(b"POST /v1/suspend HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nH: " + b"x" * size)
+                    client.sendall(b"\r\n\r\n")
+                    client.shutdown(socket.SHUT_WR)
+                    while client.recv(65536):
+                        pass
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+        self.assertEqual(self.ask("GET", "/v1/run")[0], 200)
+        self.ask("POST", "/v1/resume", {})
+        self.end()
+
     def test_nonsense_does_no_harm(self):
         randomness = random.Random(20261121)
         whole = b"POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{\"slices\": \"9-9999\"}"
