@@ -7,7 +7,9 @@
 #include <condition_variable>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -31,6 +33,8 @@ constexpr auto kRetryInterval = std::chrono::milliseconds(200);
 // by a factor of a hundred between a local disk and a busy shared one.
 constexpr int kCommitShare = 32;
 constexpr util::Duration kMaxCommitGap = std::chrono::milliseconds(100);
+constexpr std::size_t kReserve = std::size_t{1}
+                                 << 20U;  // beyond what malloc keeps for itself: given back to the system
 constexpr auto kCustodyCheck = std::chrono::seconds(1);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
 
@@ -132,6 +136,8 @@ class SqliteWriter final : public Writer {
   std::int64_t run_ = 0;  // run.number
   std::string host_;
   int wal_pages_ = 0;
+  // What it takes to say that there is no memory left. Costs none as long as nobody writes to it.
+  std::unique_ptr<char[]> reserve_ = std::make_unique_for_overwrite<char[]>(kReserve);
 
   WriterEvents& events_;
   const WriterOptions options_;
@@ -232,6 +238,7 @@ void SqliteWriter::run() {
   try {
     work();
   } catch (const std::bad_alloc&) {
+    reserve_.reset();
     give_up(database_.path() + ": cannot be written: out of memory");
   } catch (const std::exception& error) {
     give_up(database_.path() + ": cannot be written: " + error.what());
