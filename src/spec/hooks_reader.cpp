@@ -47,6 +47,7 @@ class HooksReader {
   }
 
  private:
+  /// `name` is a copy: it may be of a job, and their list grows here.
   Hooks read_those_of(const JobMap& owner, const std::string name, std::optional<std::uint32_t> job) {
     Hooks hooks;
     const std::array places = {std::tuple{"prepare", HookKind::prepare, &hooks.prepare},

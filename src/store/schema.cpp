@@ -43,7 +43,7 @@ CREATE TABLE job (
   slices INTEGER NOT NULL,
   fingerprint INTEGER NOT NULL,
   selection TEXT NOT NULL,     -- indices chosen by --slices, '' for all, '-' for none
-  kind TEXT,                   -- slices, or hook; NULL: slices
+  kind TEXT,                   -- slices, hook or service; NULL: slices
   state TEXT,                  -- in its lifecycle; NULL: not known
   state_at REAL,               -- since when
   reason TEXT,                 -- why, where there is more to say
