@@ -17,9 +17,16 @@
 #include <vector>
 
 #include "exec/factory.hpp"
+#include "proc/process.hpp"
 #include "temporary_directory.hpp"
 
 namespace runner::test {
+
+/// A zombie is, too: who inherits it need not reap it.
+inline bool is_dead(pid_t pid) {
+  const auto process = proc::read_process(pid);
+  return !process || !process->alive;
+}
 
 /// Takes all output; can be made not ready.
 struct Tap final : core::OutputTap {

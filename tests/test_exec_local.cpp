@@ -244,7 +244,7 @@ TEST_CASE("what an attempt leaves behind in its process group is swept away") {
   t.run_until_finished(1);
   const int stray = std::stoi(t.output(0));
   CHECK(t.endings.at(0).outcome == core::Outcome::succeeded);
-  t.run_until([&] { return ::kill(stray, 0) != 0 && errno == ESRCH; });
+  t.run_until([&] { return test::is_dead(stray); });
 }
 
 TEST_CASE("without descriptors attempts wait, once is said so, and they run when there are some") {

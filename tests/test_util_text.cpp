@@ -38,6 +38,10 @@ TEST_CASE("the edit distance is symmetric and keeps to its bounds") {
     REQUIRE((distance == 0) == (a == b));
     REQUIRE(distance <= std::max(a.size(), b.size()));
     REQUIRE(distance >= std::max(a.size(), b.size()) - std::min(a.size(), b.size()));
+    for (std::size_t limit = 0; limit < 8; ++limit) {
+      const auto cut = edit_distance(a, b, limit);
+      REQUIRE((distance <= limit ? cut == distance : cut > limit));
+    }
   }
 }
 

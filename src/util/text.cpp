@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 namespace runner::util {
 namespace {
@@ -29,11 +30,12 @@ std::string_view take_number(std::string_view& text) {
 
 }  // namespace
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
+std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit) {
   std::vector<std::size_t> before_last(b.size() + 1);
   std::vector<std::size_t> last(b.size() + 1);
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  std::size_t least = 0;  // in the last row
   for (std::size_t i = 1; i <= a.size(); ++i) {
     before_last.swap(last);
     last.swap(row);
@@ -44,6 +46,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
       const bool is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
       if (is_swap) row[j] = std::min(row[j], before_last[j - 2] + 1);
     }
+    const std::size_t before = std::exchange(least, *std::min_element(row.begin(), row.end()));
+    if (std::min(before, least) > limit) return limit + 1;  // nothing behind two such rows is less
   }
   return row[b.size()];
 }
@@ -56,7 +60,7 @@ std::optional<std::string> closest(std::string_view word, const std::vector<std:
   for (const std::string& candidate : candidates) {
     const std::size_t shorter = std::min(word.size(), candidate.size());
     if (std::max(word.size(), candidate.size()) - shorter > limit) continue;  // an edit changes it by one at most
-    const std::size_t distance = edit_distance(word, candidate);
+    const std::size_t distance = edit_distance(word, candidate, limit);
     if (distance > limit) continue;
     best = &candidate;
     if (distance == 0) break;

@@ -15,8 +15,8 @@
 
 namespace runner::util {
 
-/// Damerau-Levenshtein distance (optimal string alignment), in edits.
-std::size_t edit_distance(std::string_view a, std::string_view b);
+/// Damerau-Levenshtein distance (optimal string alignment), in edits; where it is more than `limit`, anything more.
+std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit = SIZE_MAX);
 /// The candidate nearest to `word` within `max_distance` edits (and nearer than the word's own length); the first of
 /// several that are equally near.
 std::optional<std::string> closest(std::string_view word, const std::vector<std::string>& candidates,
