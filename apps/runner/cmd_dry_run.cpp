@@ -1,4 +1,5 @@
 // runner SPEC -n: the exact command of every slice that would run, one a line, on stdout.
+// What is no slice is named by a comment.
 #include <unistd.h>
 
 #include "commands.hpp"
@@ -17,6 +18,8 @@ namespace {
 bool print_commands(const core::Spec& spec, const core::JobSpec& job, const core::JobPlan& plan,
                     const std::string& run_id, bool& all_expand) {
   const bool to_terminal = ::isatty(STDOUT_FILENO) == 1;
+  const bool is_beside = job.kind != core::JobKind::slices && !plan.todo.empty();
+  if (is_beside && !print("# " + std::string(core::name(job.kind)) + " " + job.name + "\n")) return false;
   for (const auto& [first, last] : plan.todo.intervals()) {
     for (std::uint64_t slice = first; slice <= last; ++slice) {
       const auto attempted = plan.attempted.find(slice);

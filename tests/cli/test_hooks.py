@@ -42,6 +42,11 @@ class Hooks(RunnerTest):
         self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume").stderr)
         self.assertEqual(len(self.marks()), 5)
 
+    def test_a_dry_run_says_which_commands_are_no_slices(self):
+        self.spec("slices: 0-1\ncommand: work {slice}\nprepare: make ready\nservices: {db: ./serve}\n")
+        self.assertEqual(self.ok("jobs.yaml", "-n").stdout,
+                         "work 0\nwork 1\n# service db\n./serve\n# hook jobs:prepare\nmake ready\n")
+
     def test_a_prepare_that_fails_disables_the_slices(self):
         self.write("no-prepare", "")
         result = self.ok("jobs.yaml", code=1)
