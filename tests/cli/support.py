@@ -103,10 +103,19 @@ class RunnerTest(unittest.TestCase):
         env.update(extra or {})
         return env
 
+    def other_program(self):
+        """A copy where another user may go."""
+        copy = self.dir / "bin" / "runner"
+        if not copy.exists():
+            copy.parent.mkdir()
+            shutil.copy(RUNNER, copy)
+        return copy
+
     def runner(self, *args, stdin=subprocess.DEVNULL, env=None, timeout=DEADLINE, text=True, **more):
         """Runs `runner args...` to its end; the result has stdout, stderr and returncode."""
         more.setdefault("cwd", self.dir)
-        return subprocess.run([RUNNER, *map(str, args)], stdin=stdin, stdout=subprocess.PIPE,
+        program = self.other_program() if "user" in more else RUNNER
+        return subprocess.run([program, *map(str, args)], stdin=stdin, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env=self.environment(env), timeout=timeout, text=text, **more)
 
     def start(self, *args, env=None, **more):

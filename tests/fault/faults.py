@@ -165,14 +165,6 @@ class OtherUserTest(RunnerTest):
         self.addCleanup(self._end, process)
         return process
 
-    def other_program(self):
-        """A copy where that user may go."""
-        copy = self.dir / "bin" / "runner"
-        if not copy.exists():
-            copy.parent.mkdir()
-            shutil.copy(RUNNER, copy)
-        return copy
-
     def other(self, umask, prepare):
         more = {"cwd": self.dir, "env": self.environment(), "stdin": subprocess.DEVNULL, "umask": umask,
                 "preexec_fn": prepare}
