@@ -12,6 +12,9 @@ import unittest
 
 RUNNER = os.environ.get("RUNNER", "build/release/apps/runner")
 RUNNER = str(pathlib.Path(RUNNER).resolve())
+with open(RUNNER, "rb") as _binary:
+    _text = _binary.read()
+SANITIZED = b"__asan_init" in _text or b"__tsan_init" in _text
 DEADLINE = 60.0  # seconds: how long a condition may take to come true on a slow, loaded machine
 
 

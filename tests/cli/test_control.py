@@ -12,7 +12,7 @@ import subprocess
 import time
 import unittest
 
-from support import RunnerTest, crash, engine_pid, is_alive, wait_for
+from support import SANITIZED, RunnerTest, crash, engine_pid, is_alive, wait_for
 
 # Each slice says that it is there, then waits to be let go.
 WAITS = """
@@ -450,7 +450,8 @@ class SlowReader(ControlTest):
         self.finish(process, code=3 if "RUNNER_SLOW_READER_SECONDS" in os.environ else 0)
         ended = self.rows("SELECT count(*) FROM attempt WHERE outcome = 'succeeded'")[0][0]
         print(f"\n{ended} slices; memory {before} KiB before, {most} at most", flush=True)
-        self.assertLess(most, 64 * 1024)
+        if not SANITIZED:  # which keeps what was freed
+            self.assertLess(most, 64 * 1024)
 
 
 class Throttle(ControlTest):

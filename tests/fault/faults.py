@@ -14,12 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SHARE = HERE.parent.parent / "share"
 sys.path.insert(0, str(HERE.parent / "cli"))
 
-from support import DEADLINE, RUNNER, RunnerTest, wait_for  # noqa: E402
-
-
-with open(RUNNER, "rb") as _binary:
-    _text = _binary.read()
-SANITIZED = b"__asan_init" in _text or b"__tsan_init" in _text
+from support import DEADLINE, RUNNER, SANITIZED, RunnerTest, wait_for  # noqa: E402
 
 
 def compile_slice(*sources):
