@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 SHARE = HERE.parent.parent / "share"
@@ -29,6 +30,8 @@ def compile_slice(*sources):
 
 def compile_library(source):
     """A library for LD_PRELOAD, in a directory that is removed at the end of the process; returns its path."""
+    if SANITIZED:
+        raise unittest.SkipTest("a sanitizer's runtime wants to be the first library")
     directory = tempfile.mkdtemp(prefix="runner-library-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     library = f"{directory}/library.so"
