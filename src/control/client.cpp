@@ -1,33 +1,29 @@
 #include "control/client.hpp"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "util/fd.hpp"
 #include "util/text.hpp"
+#include "util/unix_socket.hpp"
 
 namespace runner::control {
 
 util::Result<Answer> ask(const std::string& path, const std::string& method, const std::string& target,
                          const std::string& body) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return util::errno_error(path, ENAMETOOLONG);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const auto address = util::unix_address(path);
+  if (!address) return util::errno_error(path, ENAMETOOLONG);
   const util::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return util::errno_error("control socket", errno);
   const timeval patience{.tv_sec = 30, .tv_usec = 0};
   for (const int direction : {SO_RCVTIMEO, SO_SNDTIMEO}) {
     (void)::setsockopt(socket.get(), SOL_SOCKET, direction, &patience, sizeof patience);
   }
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(socket.get(), address->get(), address->size) != 0) {
     return util::errno_error(path, errno);
   }
   const std::string request = method + " " + target +

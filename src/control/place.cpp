@@ -3,19 +3,18 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <sstream>
 #include <utility>
 
 #include "util/private_file.hpp"
 #include "util/text.hpp"
+#include "util/unix_socket.hpp"
 
 namespace runner::control {
 namespace {
@@ -44,24 +43,17 @@ std::optional<std::string> made(const std::string& directory) {
 }
 
 util::Result<Listener> listen_at(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return util::errno_error("control socket " + path, ENAMETOOLONG);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const auto address = util::unix_address(path);
+  if (!address) return util::errno_error("control socket " + path, ENAMETOOLONG);
   util::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return util::errno_error("control socket", errno);
   (void)::fchmod(socket.get(), 0600);  // what bind() makes has this mode
   (void)::unlink(path.c_str());
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), kBacklog) != 0) {
+  if (::bind(socket.get(), address->get(), address->size) != 0 || ::listen(socket.get(), kBacklog) != 0) {
     return util::errno_error("control socket " + path, errno);
   }
   return Listener{std::move(socket), path};
 }
-
-}  // namespace
-
-namespace {
 
 /// Where the user's session keeps such things; else beside the record; else, where that path is too long, in /tmp.
 util::Result<Listener> listen_somewhere(const std::string& state_dir) {

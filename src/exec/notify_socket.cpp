@@ -1,7 +1,6 @@
 #include "exec/notify_socket.hpp"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +14,7 @@
 
 #include "util/fd.hpp"
 #include "util/text.hpp"
+#include "util/unix_socket.hpp"
 
 namespace runner::exec {
 
@@ -27,30 +27,14 @@ constexpr std::size_t kMaxStatus = 200;
 constexpr int kAtOnce = 64;  ///< messages, before the loop's other work has its turn
 constexpr std::size_t kMaxDescriptors = 16;
 
-struct Address {
-  sockaddr_un value{};
-  socklen_t size = 0;
-};
-
-/// nullopt: too long.
-std::optional<Address> address_of(const std::string& text) {
-  Address address;
-  address.value.sun_family = AF_UNIX;
-  if (text.size() >= sizeof address.value.sun_path) return std::nullopt;
-  std::memcpy(address.value.sun_path, text.data(), text.size());
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + text.size() + (text[0] == '@' ? 0 : 1));
-  if (text[0] == '@') address.value.sun_path[0] = '\0';
-  return address;
-}
-
 util::Fd bound_socket(const std::string& text) {
-  const auto address = address_of(text);
+  const auto address = util::unix_address(text);
   if (!address) return {};
   util::Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.is_open()) return {};
   if (text[0] != '@') ::unlink(text.c_str());  // of an engine that was killed
   const int on = 1;
-  const bool good = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address->value), address->size) == 0 &&
+  const bool good = ::bind(fd.get(), address->get(), address->size) == 0 &&
                     ::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0;
   return good ? std::move(fd) : util::Fd();
 }
