@@ -12,6 +12,7 @@
 #include <sstream>
 #include <utility>
 
+#include "util/hash.hpp"
 #include "util/private_file.hpp"
 #include "util/text.hpp"
 #include "util/unix_socket.hpp"
@@ -30,10 +31,8 @@ bool is_ours_alone(const std::string& path) {
 }
 
 std::string name_for(const std::string& state_dir) {
-  std::uint64_t hash = 0xCBF29CE484222325ULL;  // FNV-1a
-  for (const char c : state_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
   std::array<char, 24> text{};
-  (void)std::snprintf(text.data(), text.size(), "/%016llx", static_cast<unsigned long long>(hash));
+  (void)std::snprintf(text.data(), text.size(), "/%016llx", static_cast<unsigned long long>(util::fnv1a(state_dir)));
   return text.data();
 }
 

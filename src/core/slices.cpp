@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "core/slice_text.hpp"
+#include "util/hash.hpp"
 #include "util/text.hpp"
 
 namespace runner::core {
@@ -106,15 +107,18 @@ std::vector<std::string> source_variable_names(const SliceSource& source) {
                     source);
 }
 
-/// FNV-1a, 64 bits (Fowler, Noll, Vo). Strings count with their length, so that "ab","c" and "a","bc" differ.
+/// Strings count with their length, so that "ab","c" and "a","bc" differ.
 class Hash {
  public:
   void add(std::uint64_t number) {
-    for (unsigned shift = 0; shift < 64; shift += 8) add_byte(static_cast<unsigned char>(number >> shift));
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+      const char byte = static_cast<char>(static_cast<unsigned char>(number >> shift));
+      value_ = util::fnv1a({&byte, 1}, value_);
+    }
   }
   void add(std::string_view text) {
     add(text.size());
-    for (const char c : text) add_byte(static_cast<unsigned char>(c));
+    value_ = util::fnv1a(text, value_);
   }
   void add(const StringTable& table) {
     add(table.size());
@@ -123,8 +127,7 @@ class Hash {
   [[nodiscard]] std::uint64_t value() const { return value_; }
 
  private:
-  void add_byte(unsigned char byte) { value_ = (value_ ^ byte) * 1099511628211ULL; }
-  std::uint64_t value_ = 14695981039346656037ULL;
+  std::uint64_t value_ = util::kFnv1aBasis;
 };
 
 void add_source(Hash& hash, const SliceSource& source, const RangeList& numbers) {

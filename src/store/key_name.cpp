@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "store/state_dir.hpp"
+#include "util/hash.hpp"
 
 namespace runner::store {
 
@@ -48,16 +49,6 @@ void append_escaped(std::string& out, char c) {
   out += kHexDigits[byte & 0xFU];
 }
 
-/// 64-bit FNV-1a.
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037U;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 1099511628211U;
-  }
-  return hash;
-}
-
 std::string hex(std::uint64_t value) {
   std::string digits(kHashDigits, '0');
   for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, value >>= 4U) *digit = kHexDigits[value & 0xFU];
@@ -68,7 +59,7 @@ std::string hex(std::uint64_t value) {
 
 std::string encode_key(std::string_view key, std::uint64_t index) {
   if (key.empty()) return "%";
-  const std::string cut_end = "~" + hex(hash_of(key)) + "~" + std::to_string(index);
+  const std::string cut_end = "~" + hex(util::fnv1a(key)) + "~" + std::to_string(index);
   std::string name;
   std::size_t cut = 0;  // the most that may stay if the name turns out too long: never half of an escape
   for (std::size_t i = 0; i < key.size() && name.size() <= kLongestName; ++i) {
