@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/json/parse.hpp>
 #include <cerrno>
 
 #include "util/fd.hpp"
@@ -46,15 +47,11 @@ util::Result<Answer> ask(const std::string& path, const std::string& method, con
 }
 
 std::string error_in(const std::string& body) {
-  constexpr std::string_view kBegin = "{\"error\": \"";
-  const auto end = body.rfind("\"}");
-  if (!body.starts_with(kBegin) || end == std::string::npos || end < kBegin.size()) return body;
-  std::string text;
-  for (std::size_t i = kBegin.size(); i < end; ++i) {
-    if (body[i] == '\\' && i + 1 < end) ++i;  // what else is escaped stays as it is
-    text += body[i];
-  }
-  return text;
+  boost::system::error_code error;
+  const auto value = boost::json::parse(body, error);
+  const auto* object = error ? nullptr : value.if_object();
+  const auto* text = object == nullptr ? nullptr : object->if_contains("error");
+  return text != nullptr && text->is_string() ? std::string(text->get_string()) : body;
 }
 
 }  // namespace runner::control
