@@ -78,11 +78,15 @@ void Scheduler::slice_failed(std::uint32_t j, std::uint64_t slice, const std::st
     JobQueue& dependant = jobs_[d];
     if (!dependant.needs_each_of(j) || dependant.is_over()) continue;
     if (!dependant.has(slice) || dependant.is_disabled(slice)) continue;
-    dependant.disable(slice, false);
-    actions.emplace_back(
-        DisableSlice{d, slice, "it needs the same slice of " + jobs_[j].plan().name + ", which " + why});
-    slice_failed(d, slice, "is disabled", actions);
+    disable(d, slice, false, "it needs the same slice of " + jobs_[j].plan().name + ", which " + why, actions);
   }
+}
+
+/// And with it those slices that wait for it alone.
+void Scheduler::disable(std::uint32_t j, std::uint64_t slice, bool by_user, const std::string& why, Actions& actions) {
+  jobs_[j].disable(slice, by_user);
+  actions.emplace_back(DisableSlice{j, slice, why});
+  slice_failed(j, slice, "is disabled", actions);
 }
 
 /// A job is over: of those that need each of its slices, what still waits for one that did not run - or that is not to

@@ -35,13 +35,6 @@ void cancelled_by(JobQueue& job, const std::string& who) {
   job.stop_reason = "cancelled by " + who;
 }
 
-template <class Visit>
-void for_each(const IntervalSet& slices, Visit&& visit) {
-  for (const auto& interval : slices.intervals()) {
-    for (std::uint64_t slice = interval.first; slice <= interval.last; ++slice) visit(slice);
-  }
-}
-
 }  // namespace
 
 void Scheduler::steer(const Steer& steer, TimePoint now, Actions& actions) {
@@ -110,7 +103,7 @@ bool Scheduler::steer_job(const Steer& steer, std::uint32_t j, TimePoint now, Ac
       stop_job(j, Stop::terminate, now, actions);
       return true;
     case Steering::retry:
-      for_each(job.failed_slices(), [&](std::uint64_t slice) { answer.slices += retry(j, slice, actions) ? 1 : 0; });
+      job.failed_slices().for_each([&](std::uint64_t slice) { answer.slices += retry(j, slice, actions) ? 1 : 0; });
       return answer.slices > before;
     case Steering::disable:
       if (job.state() != State::initial && job.state() != State::ready) {
@@ -150,7 +143,7 @@ bool Scheduler::resume_job(std::uint32_t j, TimePoint now, Actions& actions, Ste
     changed = true;
   }
   const IntervalSet held = job.held();
-  for_each(held, [&](std::uint64_t slice) { unblock(j, slice); });
+  held.for_each([&](std::uint64_t slice) { unblock(j, slice); });
   answer.slices += held.count();
   return changed || !held.empty();
 }
@@ -171,11 +164,9 @@ bool Scheduler::enable_job(std::uint32_t j, Actions& actions, Steered& answer) {
     job.switched_off = false;
     job.awaits_needs = true;
     move_job(j, State::ready, actions);
-    for_each(job.waits_each() ? job.plan().todo : IntervalSet(), [&](std::uint64_t slice) {
+    (job.waits_each() ? job.plan().todo : IntervalSet()).for_each([&](std::uint64_t slice) {
       if (job.is_disabled(slice) || can_come(j, slice)) return;
-      job.disable(slice, false);
-      actions.emplace_back(DisableSlice{j, slice, "it needs the same slice of another job, which did not run"});
-      slice_failed(j, slice, "is disabled", actions);
+      disable(j, slice, false, "it needs the same slice of another job, which did not run", actions);
     });
     for (const std::uint32_t d : dependants_[j]) {
       JobQueue& dependant = jobs_[d];
@@ -185,10 +176,10 @@ bool Scheduler::enable_job(std::uint32_t j, Actions& actions, Steered& answer) {
       }
     }
     if (job.keeps_successes) {
-      for_each(job.plan().todo, [&](std::uint64_t slice) { enable_dependants(j, slice, actions); });
+      job.plan().todo.for_each([&](std::uint64_t slice) { enable_dependants(j, slice, actions); });
     }
   }
-  for_each(job.disabled_by_user(), [&](std::uint64_t slice) {
+  job.disabled_by_user().for_each([&](std::uint64_t slice) {
     if (!enable(j, slice, actions)) return;
     ++answer.slices;
     changed = true;
@@ -218,7 +209,7 @@ bool Scheduler::steer_slices(const Steer& steer, std::uint32_t j, TimePoint now,
   }
   if (steer.what == Steering::disable) {  // a retry that was promised is none of its business
     IntervalSet not_begun;
-    for_each(slices, [&](std::uint64_t slice) {
+    slices.for_each([&](std::uint64_t slice) {
       if (!promised(j, slice)) not_begun.insert(slice);
     });
     take_back(j, &not_begun, actions);
@@ -233,7 +224,7 @@ bool Scheduler::steer_slices(const Steer& steer, std::uint32_t j, TimePoint now,
       if (ends) count(cancel(id, attempt, now, actions));
     }
   }
-  for_each(slices, [&](std::uint64_t slice) {
+  slices.for_each([&](std::uint64_t slice) {
     switch (steer.what) {
       case Steering::suspend: {
         const bool is_to_come = has_not_begun(j, slice) || (job.is_to_be_taken(slice) && promised(j, slice));
@@ -257,7 +248,7 @@ bool Scheduler::steer_slices(const Steer& steer, std::uint32_t j, TimePoint now,
         break;
       case Steering::disable:
         if (has_not_begun(j, slice)) {
-          disable(j, slice, "disabled by " + steer.by, actions);
+          disable(j, slice, true, "disabled by " + steer.by, actions);
           count(true);
         }
         break;
@@ -308,7 +299,7 @@ bool Scheduler::cancel_waiting(const Steer& steer, std::uint32_t j, std::uint64_
     return true;
   }
   if (!has_not_begun(j, slice)) return false;
-  disable(j, slice, "cancelled by " + steer.by, actions);
+  disable(j, slice, true, "cancelled by " + steer.by, actions);
   return true;
 }
 
@@ -317,12 +308,6 @@ bool Scheduler::retry(std::uint32_t j, std::uint64_t slice, Actions& actions) {
   jobs_[j].revive(slice);
   enable_dependants(j, slice, actions);
   return true;
-}
-
-void Scheduler::disable(std::uint32_t j, std::uint64_t slice, const std::string& why, Actions& actions) {
-  jobs_[j].disable(slice, true);
-  actions.emplace_back(DisableSlice{j, slice, why});
-  slice_failed(j, slice, "is disabled", actions);
 }
 
 bool Scheduler::enable(std::uint32_t j, std::uint64_t slice, Actions& actions) {
