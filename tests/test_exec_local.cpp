@@ -41,6 +41,23 @@ std::string status_field(const std::string& status, const std::string& name) {
   return "none";
 }
 
+/// While it lives no file can be opened.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 3;
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
 }  // namespace
 
 TEST_CASE("every exit code comes back as it was") {
@@ -251,14 +268,10 @@ TEST_CASE("without descriptors attempts wait, once is said so, and they run when
   Local t;
   t.shell(0, "while [ ! -e go ]; do sleep 0.01; done");
   t.run_until([&] { return t.pids.contains(0); });
-  rlimit before{};
-  ::getrlimit(RLIMIT_NOFILE, &before);
-  rlimit none = before;
-  none.rlim_cur = 3;
-  ::setrlimit(RLIMIT_NOFILE, &none);
+  std::optional<NoDescriptors> none(std::in_place);
   for (std::uint64_t slice = 1; slice <= 3; ++slice) t.shell(slice, "exit 0");
   t.run_until([&] { return !t.shortages.empty(); });
-  ::setrlimit(RLIMIT_NOFILE, &before);
+  none.reset();
   CHECK(t.pids.size() == 1);
   std::ofstream(t.path("go")) << "now";
   t.run_until_finished(4);
@@ -269,13 +282,9 @@ TEST_CASE("without descriptors attempts wait, once is said so, and they run when
 
 TEST_CASE("an attempt that waits for a process can be cancelled") {
   Local t;
-  rlimit before{};
-  ::getrlimit(RLIMIT_NOFILE, &before);
-  rlimit none = before;
-  none.rlim_cur = 3;
-  ::setrlimit(RLIMIT_NOFILE, &none);
+  std::optional<NoDescriptors> none(std::in_place);
   t.shell(0, "exit 0");
-  ::setrlimit(RLIMIT_NOFILE, &before);
+  none.reset();
   t.executor->signal(t.id(0), How::kill);
   t.run_until_finished(1);
   CHECK(t.endings.at(0).outcome == core::Outcome::not_started);
@@ -284,13 +293,9 @@ TEST_CASE("an attempt that waits for a process can be cancelled") {
 
 TEST_CASE("an attempt that is suspended before there was a process for it does not keep others from having one") {
   Local t;
-  rlimit before{};
-  ::getrlimit(RLIMIT_NOFILE, &before);
-  rlimit none = before;
-  none.rlim_cur = 3;
-  ::setrlimit(RLIMIT_NOFILE, &none);
+  std::optional<NoDescriptors> none(std::in_place);
   t.shell(0, "exit 0");
-  ::setrlimit(RLIMIT_NOFILE, &before);
+  none.reset();
   t.executor->signal(t.id(0), How::suspend);
   t.shell(1, "exit 0");
   t.run_until_finished(1);  // so that no look at what waits is due any more

@@ -74,6 +74,20 @@ core::Spec ten_slices() {
   return spec;
 }
 
+/// The first so many slices of the one job.
+LoopSetup two_at_a_time(const core::Spec& spec, std::uint64_t slices, report::Observer& observer, log::RunLog& log) {
+  core::JobPlan plan;
+  plan.todo = core::IntervalSet::first_n(slices);
+  core::RunView view;
+  view.jobs.emplace_back("job", slices);
+  return {.spec = &spec,
+          .plans = {plan},
+          .capacity = {.slots = 2, .cpus_milli = 0, .memory = 0},
+          .view = view,
+          .observers = {&observer},
+          .log = &log};
+}
+
 }  // namespace
 
 TEST_CASE("slices that run when the record fails for good are ended, untold, and the run is over") {
@@ -81,16 +95,7 @@ TEST_CASE("slices that run when the record fails for good are ended, untold, and
   const core::Spec spec = ten_slices();
   EndOfRun observer;
   log::RunLog log({.level = log::Level::error, .write = [](std::string_view) {}});
-  core::JobPlan plan;
-  plan.todo = core::IntervalSet::first_n(10);
-  core::RunView view;
-  view.jobs.emplace_back("job", 10);
-  Loop loop(io, {.spec = &spec,
-                 .plans = {plan},
-                 .capacity = {.slots = 2, .cpus_milli = 0, .memory = 0},
-                 .view = view,
-                 .observers = {&observer},
-                 .log = &log});
+  Loop loop(io, two_at_a_time(spec, 10, observer, log));
   FragileWriter writer(loop);
   writer.breaks_after_starts = 2;
   fakes::FakeExecutor executor(
@@ -123,16 +128,7 @@ TEST_CASE("a slice that had ended when it was suspended, or goes on by itself, g
   const core::Spec spec = ten_slices();
   StatesOfRun observer;
   log::RunLog log({.level = log::Level::error, .write = [](std::string_view) {}});
-  core::JobPlan plan;
-  plan.todo = core::IntervalSet::first_n(1);
-  core::RunView view;
-  view.jobs.emplace_back("job", 1);
-  Loop loop(io, {.spec = &spec,
-                 .plans = {plan},
-                 .capacity = {.slots = 2, .cpus_milli = 0, .memory = 0},
-                 .view = view,
-                 .observers = {&observer},
-                 .log = &log});
+  Loop loop(io, two_at_a_time(spec, 1, observer, log));
   FragileWriter writer(loop);
   fakes::FakeExecutor executor(
       loop, [&](std::function<void()> task) { boost::asio::post(io, std::move(task)); },
