@@ -14,6 +14,7 @@
 #include "host/machine.hpp"
 #include "proc/cgroup.hpp"
 #include "proc/guard.hpp"
+#include "util/signals.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
@@ -81,14 +82,13 @@ util::Result<std::set<std::string>> unended_runs(const run::Session& session) {
 }  // namespace
 
 pid_t start_guard(const RunCommand& command) {
-  if (!command.guard) {
-    proc::leave_terminal();
-    return 0;
+  if (command.guard) {
+    const auto guard =
+        proc::start_under_guard([&](const proc::Aftermath& aftermath) { tell_aftermath(aftermath, command); });
+    if (guard) return *guard;
+    complain(guard.error().message + "; if runner is killed, processes of slices may outlive it");
   }
-  const auto guard =
-      proc::start_under_guard([&](const proc::Aftermath& aftermath) { tell_aftermath(aftermath, command); });
-  if (guard) return *guard;
-  complain(guard.error().message + "; if runner is killed, processes of slices may outlive it");
+  util::ignore_steering();
   proc::leave_terminal();
   return 0;
 }

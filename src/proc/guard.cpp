@@ -192,6 +192,7 @@ util::Result<pid_t> start_under_guard(const std::function<void(const Aftermath&)
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   ::setsid();
+  util::ignore_steering();
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   return guard;
 }

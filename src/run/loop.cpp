@@ -72,6 +72,7 @@ LoopResult Loop::run(store::Writer& writer, exec::Executor& executor) {
   begin();
   asio_->io.run();
   asio_->signals.clear();  // all is on disk: from here on a signal ends the process
+  util::ignore_steering();
   result_.view = std::move(setup_.view);
   return std::move(result_);
 }

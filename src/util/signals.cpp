@@ -17,4 +17,8 @@ sigset_t signals_to_await(std::span<const int> signals) {
   return set;
 }
 
+void ignore_steering() {
+  for (const int signal : {SIGUSR1, SIGUSR2}) (void)std::signal(signal, SIG_IGN);
+}
+
 }  // namespace runner::util

@@ -1,4 +1,4 @@
-// What this process was told to ignore. Plain functions; they change nothing.
+// What this process was told to ignore, and what it ignores itself. Plain functions.
 #pragma once
 
 #include <csignal>
@@ -11,5 +11,8 @@ bool is_ignored(int signal);
 
 /// SIGCHLD, and those of `signals` that are not ignored: waiting for one that is would undo that.
 sigset_t signals_to_await(std::span<const int> signals);
+
+/// SIGUSR1 and SIGUSR2 steer a run: while none listens they are ignored, for by default they would end what is there.
+void ignore_steering();
 
 }  // namespace runner::util

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 from support import SANITIZED, RunnerTest, crash, engine_pid, is_alive, wait_for
 
@@ -194,6 +195,23 @@ class Subcommands(ControlTest):
         self.assertEqual([row[2] for row in self.steering()], ["3", "4", "3"])
         for wrong in ("0", "many"):
             self.assertIn("N is a number", self.ok("scale", "jobs.yaml", wrong, code=2).stderr)
+
+    def test_a_signal_that_steers_does_not_end_a_run_that_is_still_starting(self):
+        self.spec("slices: 0-1\ncommand: 'true'\n")
+
+        def has_guard(process):  # from then on it waits for signals
+            return Path(f"/proc/{process.pid}/comm").read_text() == "guard\n"
+
+        def has_lock(_):
+            return (self.state_dir() / "lock").exists()
+        for options, begun in (((), has_guard), (("--no-guard",), has_lock)):
+            for _ in range(10):
+                shutil.rmtree(self.dir / ".runner", ignore_errors=True)
+                process = self.start("jobs.yaml", *options)
+                while process.poll() is None and not begun(process):
+                    pass
+                process.send_signal(signal.SIGUSR1)
+                self.finish(process)
 
     def test_a_slice_that_somebody_continues_completes_although_it_is_suspended(self):
         process = self.live("slices: 0-0\ncommand: ': > on.{slice}; while [ ! -e go.{slice} ]; do sleep 0.02; done'\n",
