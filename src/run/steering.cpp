@@ -122,8 +122,10 @@ void Loop::on_signal(int signal) {
   const bool clears_up = level == 2 && scheduler_.running() > running;  // and goes on
   const std::string count = util::format_count(level == 2 ? running : scheduler_.running()) + " running";
   if (level == 1) {
-    notice(name + ": no further slice is started, " + count +
-           " may end; press Ctrl-C again (or send SIGTERM) to terminate them");
+    const auto stopped = std::ranges::count_if(live_, [](const auto& live) { return live.second.suspended; });
+    notice(name + ": no further slice is started, " + count + " may end" +
+           (stopped == 0 ? "" : " (" + std::to_string(stopped) + " of them suspended, until `runner resume`)") +
+           "; press Ctrl-C again (or send SIGTERM) to terminate them");
     feed(core::Control::drain);
   } else if (level == 2) {
     notice(name + ": terminating " + count + (clears_up ? ", teardown goes on" : "") +

@@ -104,6 +104,16 @@ class Subcommands(ControlTest):
         self.assertIn(f"suspend by {user.pop()}: jobs, 2 slices", log)
         self.assertFalse((self.state_dir() / "control").exists())
 
+    def test_ctrl_c_on_a_suspended_run_says_what_its_slices_wait_for(self):
+        process = self.live()
+        self.ok("suspend", "jobs.yaml")
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: "SIGINT" in self.run_log(), "that is in the log")
+        self.ok("resume", "jobs.yaml")
+        self.let_go(0, 1)
+        self.assertIn("2 running may end (2 of them suspended, until `runner resume`); press", self.finish(process, 130))
+        self.assertEqual(self.rows("SELECT slice, outcome FROM attempt"), [(0, "succeeded"), (1, "succeeded")])
+
     def test_a_slice_that_had_ended_when_it_was_suspended_has_succeeded(self):
         process = self.live()
         engine = engine_pid(process)
