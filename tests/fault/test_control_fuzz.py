@@ -13,7 +13,7 @@ import unittest
 
 from faults import wait_for
 from support import engine_pid
-from test_control import ControlTest
+from control import ControlTest
 
 SECONDS = float(os.environ.get("RUNNER_FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
