@@ -103,7 +103,7 @@ class Face {
                                          .escape_err = ::isatty(STDERR_FILENO) == 1});
     assert(printer);  // both names are known
     printer_ = std::move(*printer);
-  }
+  }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): it loses track of what a std::function owns
 
   report::Console& console() { return console_; }
   core::OutputTap* tap() { return printer_.get(); }

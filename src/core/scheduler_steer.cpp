@@ -12,7 +12,7 @@ using util::TimePoint;
 
 /// Said where a request made no difference at all.
 std::string nothing_to(Steering what) {
-  const std::string nothing = "nothing to " + std::string(name(what)) + ": ";
+  std::string nothing = "nothing to " + std::string(name(what)) + ": ";
   switch (what) {
     case Steering::suspend:
       return nothing + "what is named has ended, is being ended or is suspended already";

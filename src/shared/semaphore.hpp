@@ -30,6 +30,8 @@ class Semaphore {
   static util::Result<Semaphore> take(const std::string& directory, const std::string& name, std::uint32_t slots,
                                       std::optional<util::Duration> timeout);
   ~Semaphore() { give_back(); }
+  Semaphore(const Semaphore&) = delete;
+  Semaphore& operator=(const Semaphore&) = delete;
   Semaphore(Semaphore&&) = default;
   Semaphore& operator=(Semaphore&&) = delete;
 

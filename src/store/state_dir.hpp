@@ -33,6 +33,8 @@ class StateLock {
   struct Held;
   explicit StateLock(std::unique_ptr<Held> held);
   ~StateLock();
+  StateLock(const StateLock&) = delete;
+  StateLock& operator=(const StateLock&) = delete;
   StateLock(StateLock&&) noexcept;
   StateLock& operator=(StateLock&&) noexcept;
 
