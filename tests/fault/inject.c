@@ -42,8 +42,8 @@ static const struct Call {
     CALL(read, kFd) CALL(pread64, kFd) CALL(write, kFd) CALL(pwrite64, kFd) CALL(writev, kFd) CALL(close, kFd)
     CALL(fsync, kFd) CALL(fdatasync, kFd) CALL(ftruncate, kFd) CALL(fallocate, kFd) CALL(lseek, kFd) CALL(flock, kFd)
     CALL(fcntl, kFd) CALL(fstatfs, kFd) CALL(fchown, kFd) CALL(fchmod, kFd) CALL(ioctl, kFd) CALL(getdents64, kFd)
-    CALL(openat, kPathAt) CALL(newfstatat, kPathAt) CALL(statx, kPathAt) CALL(statfs, kPath) CALL(renameat2, kPathAt)
-    CALL(renameat, kPathAt) CALL(unlinkat, kPathAt) CALL(mkdirat, kPathAt) CALL(readlinkat, kPathAt)
+    CALL(openat, kPathAt) CALL(openat2, kPathAt) CALL(newfstatat, kPathAt) CALL(statx, kPathAt) CALL(statfs, kPath)
+    CALL(renameat2, kPathAt) CALL(renameat, kPathAt) CALL(unlinkat, kPathAt) CALL(mkdirat, kPathAt) CALL(readlinkat, kPathAt)
     CALL(faccessat, kPathAt) CALL(faccessat2, kPathAt) CALL(fchmodat, kPathAt) CALL(chdir, kPath) CALL(getcwd, kNothing)
 #ifdef SYS_open /* the older calls, which newer architectures do without */
     CALL(open, kPath) CALL(stat, kPath) CALL(lstat, kPath) CALL(fstat, kFd) CALL(rename, kPath) CALL(unlink, kPath)
@@ -54,6 +54,7 @@ static const struct Call {
     CALL(symlinkat, kPath) CALL(dup, kFd) CALL(dup3, kFd) CALL(ppoll, kNothing) CALL(epoll_pwait, kFd)
     CALL(epoll_create1, kNothing) CALL(epoll_ctl, kFd) CALL(eventfd2, kNothing) CALL(signalfd4, kNothing)
     CALL(timerfd_create, kNothing) CALL(timerfd_settime, kFd) CALL(pipe2, kNothing) CALL(socket, kNothing)
+    CALL(bind, kFd) CALL(listen, kFd)
     CALL(mmap, kNothing) CALL(munmap, kNothing) CALL(mremap, kNothing) CALL(mprotect, kNothing) CALL(madvise, kNothing)
     CALL(brk, kNothing) CALL(futex, kNothing) CALL(clone, kNothing) CALL(clone3, kNothing) CALL(execve, kPath)
     CALL(wait4, kNothing) CALL(waitid, kNothing) CALL(kill, kNothing) CALL(tgkill, kNothing)

@@ -11,7 +11,7 @@ shows what slices write. After the fault the run is resumed without any, until a
   - what stderr or run.log announced, that is in the record; what succeeded does not run again;
   - in the end every slice has succeeded, the database is sound, and no file is left that should not be there.
 
-RUNNER_SWEEP=all: every point (some 9,000: the better part of an hour); else as many as half a minute allows, of every
+RUNNER_SWEEP=all: every point (some 11,000: half an hour); else as many as half a minute allows, of every
 call and fault first, the same ones each time. RUNNER_SEED=N: others. RUNNER_SWEEP=REGEX: every point whose name it
 matches ("fresh p0.t2:pwrite64:3-3:EIO").
 """
@@ -38,14 +38,17 @@ NO_TRACING = 125  # inject's exit code
 ALIKE = 5  # how many looks at other processes' /proc files are struck
 
 # SIGKILL between two calls that only look makes no difference: it comes before those that change or hand over something.
-KILLED_AT = set("""write pwrite64 fsync fdatasync ftruncate rename renameat2 unlink unlinkat symlink mkdir chmod fchown
-    openat fcntl flock fork clone clone3 execve wait4 waitid kill rmdir epoll_wait epoll_ctl futex pread64 mmap munmap setsid
-    setpgid prctl timerfd_settime close_range exit_group getdents64 ppoll poll""".split())
+KILLED_AT = set("""write pwrite64 fsync fdatasync ftruncate rename renameat2 unlink unlinkat symlink mkdir mkdirat chmod
+    fchmod fchmodat fchown openat openat2 bind listen fcntl flock fork clone clone3 execve wait4 waitid kill rmdir
+    epoll_wait epoll_ctl futex pread64 mmap munmap setsid setpgid prctl timerfd_settime close_range exit_group getdents64
+    ppoll poll""".split())
 KILLED_WITH_THE_GUARD = {"pwrite64", "fdatasync", "renameat2", "unlink", "clone"}
 ERRORS = {
     "write": "EIO ENOSPC", "pwrite64": "EIO ENOSPC", "fsync": "EIO", "fdatasync": "EIO ENOSPC", "ftruncate": "EIO ENOSPC",
     "rename": "EIO ENOSPC", "renameat2": "EIO ENOSPC", "unlink": "EIO", "unlinkat": "EIO", "symlink": "EIO ENOSPC",
-    "mkdir": "EIO ENOSPC EACCES", "rmdir": "EACCES", "chmod": "EIO", "openat": "EIO EMFILE ENOSPC ENOMEM", "read": "EIO", "pread64": "EIO",
+    "mkdir": "EIO ENOSPC EACCES", "mkdirat": "EIO ENOSPC EACCES", "rmdir": "EACCES", "chmod": "EIO", "fchmod": "EIO",
+    "fchmodat": "EIO", "openat": "EIO EMFILE ENOSPC ENOMEM", "openat2": "EIO EMFILE ENOSPC ENOMEM ENOSYS",
+    "bind": "EACCES ENOSPC", "listen": "ENOMEM", "read": "EIO", "pread64": "EIO",
     "newfstatat": "EIO ENOMEM", "statfs": "EIO", "getdents64": "EIO", "fcntl": "ENOLCK EAGAIN", "flock": "ENOLCK",
     "fork": "EAGAIN ENOMEM", "clone": "EAGAIN ENOMEM", "clone3": "EAGAIN", "execve": "EIO ENOMEM", "wait4": "EINTR",
     "waitid": "EINTR", "epoll_wait": "EINTR", "epoll_ctl": "ENOMEM ENOSPC", "epoll_create1": "EMFILE ENOMEM",
@@ -56,7 +59,8 @@ ERRORS = {
     "close_range": "ENOSYS", "dup2": "EINTR", "chdir": "EIO", "getcwd": "ENOMEM", "readlink": "EIO",
 }
 
-SPELLS = {"openat": "EMFILE", "clone": "EAGAIN", "pwrite64": "ENOSPC", "write": "ENOSPC", "mmap": "ENOMEM"}
+SPELLS = {"openat": "EMFILE", "openat2": "ENOSPC", "clone": "EAGAIN", "pwrite64": "ENOSPC", "write": "ENOSPC",
+          "mmap": "ENOMEM"}
 SPELL = 8  # calls in a row
 
 Point = collections.namedtuple("Point", "scenario who call first last fault target")
