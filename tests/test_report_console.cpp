@@ -172,6 +172,29 @@ TEST_CASE("the live line is drawn, cleared before other lines, drawn again below
   CHECK(last.ends_with("--resume\n"));
 }
 
+TEST_CASE("a slice that ended for good and is asked to run again is neither done nor failed until it ends again") {
+  Session session(4, options_of(Verbosity::normal, true));
+  session.tell(run_event(core::State::running, 0));
+  const auto drawn = [&] {
+    session.sink.take();
+    session.tick(250ms);
+    return session.sink.take();
+  };
+  for (std::uint64_t slice = 0; slice < 3; ++slice) {
+    session.tell(start_event(slice, 1, 0));
+    session.tell(failed_with_log(slice, 1));
+  }
+  CHECK(drawn().starts_with("\r\x1b[Kcorrelate: 3/4 (75%), 3 failed, "));
+  for (std::uint64_t slice = 0; slice < 3; ++slice) session.tell(start_event(slice, 2, 1));
+  CHECK(drawn().starts_with("\r\x1b[Kcorrelate: 0/4 (0%), ETA "));
+  session.tell(failed_with_log(0, 2));
+  session.tell(end_event(1, 2, ending_of(Outcome::succeeded)));
+  CHECK(drawn().starts_with("\r\x1b[Kcorrelate: 2/4 (50%), 1 failed, "));
+  session.tell(end_event(0, 3, ending_of(Outcome::not_started)));  // without ever having run
+  session.succeed(3);
+  CHECK(drawn().starts_with("\r\x1b[Kcorrelate: 3/4 (75%), 1 failed, "));
+}
+
 TEST_CASE("the live line fits the terminal, follows its width, and is not drawn in the background") {
   unsigned columns = 27;
   ConsoleOptions options = options_of(Verbosity::normal, true);

@@ -36,7 +36,7 @@ struct Simulation {
         while (slot.second <= now && slot.first < view.jobs[0].total() && view.jobs[0].running().contains(slot.first)) {
           const auto ending = ending_of(Outcome::succeeded, 0, runtime);
           view.jobs[0].apply(end_event(slot.first, 1, ending));
-          progress.ended(ending, true);
+          progress.ended({0, slot.first, 1}, ending, true);
           start(slot, slot.second);
         }
       }
@@ -103,9 +103,9 @@ TEST_CASE("the percentage is rounded down, so that 100% means all") {
   core::RunView view = new_view(1'000'000);
   Progress progress;
   progress.begin(view);
-  for (int i = 0; i < 999'999; ++i) progress.ended(ending_of(Outcome::succeeded), true);
+  for (std::uint64_t i = 0; i < 999'999; ++i) progress.ended({0, i, 1}, ending_of(Outcome::succeeded), true);
   CHECK(progress.percent() == 99);
-  progress.ended(ending_of(Outcome::failed, 1), true);
+  progress.ended({0, 999'999, 1}, ending_of(Outcome::failed, 1), true);
   CHECK(progress.percent() == 100);
 }
 
@@ -115,8 +115,8 @@ TEST_CASE("an attempt that is tried again is part of what its slice takes and no
   progress.begin(view);
   view.jobs[0].apply(start_event(0, 1, 0));
   progress.tick(view, util::TimePoint());
-  progress.ended(ending_of(Outcome::failed, 1, 10), false);
-  progress.ended(ending_of(Outcome::succeeded, 0, 20), true);
+  progress.ended({0, 0, 1}, ending_of(Outcome::failed, 1, 10), false);
+  progress.ended({0, 0, 2}, ending_of(Outcome::succeeded, 0, 20), true);
   CHECK(progress.done() == 1);
   view.jobs[0].apply(end_event(0, 2, ending_of(Outcome::succeeded)));
   progress.tick(view, util::TimePoint(30s));

@@ -30,14 +30,15 @@ void Console::on_event(const core::Event& event, const core::RunView& view) {
       break;
     case core::SystemKind::job:
       break;
-    case core::SystemKind::slice:
+    case core::SystemKind::slice: {
+      const bool is_slice = view.jobs[event.id.job].kind() == core::JobKind::slices;
       if (event.ending) {
-        on_ended(event, view.jobs[event.id.job].kind() == core::JobKind::slices);
-      } else if (event.state == core::State::running && at_least(Verbosity::verbose)) {
-        print(style_(Tone::good, "started") + ": " + shown(event.name) + ": attempt " +
-              std::to_string(event.id.number) + ", pid " + std::to_string(event.pid) + "\n");
+        on_ended(event, is_slice);
+      } else if (event.state == core::State::running) {
+        on_started(event, is_slice);
       }
       break;
+    }
   }
 }
 
@@ -69,9 +70,16 @@ void Console::on_begin(const core::RunView& view) {
   print(text);
 }
 
+void Console::on_started(const core::Event& event, bool is_slice) {
+  if (is_slice) progress_.started(event.id);
+  if (!at_least(Verbosity::verbose)) return;
+  print(style_(Tone::good, "started") + ": " + shown(event.name) + ": attempt " + std::to_string(event.id.number) +
+        ", pid " + std::to_string(event.pid) + "\n");
+}
+
 void Console::on_ended(const core::Event& event, bool is_slice) {
   const core::Ending& ending = *event.ending;
-  if (is_slice) progress_.ended(ending, !event.retry_in);
+  if (is_slice) progress_.ended(event.id, ending, !event.retry_in);
   const bool good = ending.outcome == core::Outcome::succeeded;
   const Verbosity from = good ? Verbosity::verbose : event.retry_in ? Verbosity::normal : Verbosity::quiet;
   if (!at_least(from)) return;

@@ -36,6 +36,7 @@ class Console final : public Observer {
 
  private:
   void on_begin(const core::RunView& view);
+  void on_started(const core::Event& event, bool is_slice);
   void on_ended(const core::Event& event, bool is_slice);
   void print(const std::string& lines);
   void draw(const core::RunView& view, util::TimePoint now);

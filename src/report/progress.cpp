@@ -65,16 +65,20 @@ void Progress::begin(const core::RunView& view) {
   }
 }
 
-void Progress::ended(const core::Ending& ending, bool final) {
+void Progress::started(const core::AttemptId& id) {
+  if (failed_[id.job].erase(id.slice)) --done_;
+}
+
+void Progress::ended(const core::AttemptId& id, const core::Ending& ending, bool final) {
+  started(id);  // nobody is told of a start that fails
   const double runtime = util::seconds(ending.runtime);
   if (!final) {
     retried_seconds_ += runtime;
     return;
   }
   ++done_;
-  ++ended_;
   ++since_tick_;
-  if (ending.outcome != core::Outcome::succeeded) ++failed_;
+  if (ending.outcome != core::Outcome::succeeded) failed_[id.job].insert(id.slice);
   if (ending.outcome == core::Outcome::cancelled) return;  // says nothing of how long slices take
   ++samples_;
   const double weight = std::max(1.0 / static_cast<double>(samples_), 1.0 / static_cast<double>(20 + 2 * widest_));
@@ -135,7 +139,9 @@ std::string Progress::line(const core::RunView& view, util::TimePoint now, std::
   const std::string counts =
       fmt::format("{}/{} ({}%)", util::format_count(done_), util::format_count(total_), percent());
   std::vector<std::string> parts;
-  if (failed_ > 0) parts.push_back(util::format_count(failed_) + " failed");
+  std::uint64_t failed = 0;
+  for (const auto& [job, slices] : failed_) failed += slices.count();
+  if (failed > 0) parts.push_back(util::format_count(failed) + " failed");
   const auto left = eta(view, now);
   parts.push_back("ETA " + (left ? whole_seconds(*left) : "?"));
   parts.push_back(util::format_count(running_count(view)) + " running");

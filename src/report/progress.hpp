@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -14,8 +15,10 @@ class Progress {
  public:
   /// Once, before the first ending of the session: slices that succeeded earlier are done already.
   void begin(const core::RunView& view);
+  /// One that had failed for good may run again, if somebody asks for it.
+  void started(const core::AttemptId& id);
   /// `final`: no further attempt of the slice follows.
-  void ended(const core::Ending& ending, bool final);
+  void ended(const core::AttemptId& id, const core::Ending& ending, bool final);
   /// Folds what has ended since the last call into the rate.
   void tick(const core::RunView& view, util::TimePoint now);
 
@@ -36,9 +39,8 @@ class Progress {
 
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
-  std::uint64_t ended_ = 0;   ///< slices of this session
-  std::uint64_t failed_ = 0;  ///< of those
-  std::size_t widest_ = 0;    ///< most slices seen running at once: the slots there are
+  std::map<std::uint32_t, core::ChunkedSet> failed_;  ///< by job, in this session; done as well
+  std::size_t widest_ = 0;                            ///< most slices seen running at once: the slots there are
 
   // Exponentially weighted throughput: slices and seconds, both decaying, so that their ratio is right from the start.
   std::optional<util::TimePoint> last_tick_;
