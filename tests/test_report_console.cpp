@@ -113,6 +113,37 @@ TEST_CASE("a quiet run in which all slices succeed writes nothing at all") {
   CHECK(session.sink.take().empty());
 }
 
+TEST_CASE("the last line of a quiet run counts slices alone, and names hooks and services that failed") {
+  const std::string next = "; to run what is left: runner 'my jobs.yaml' --resume\n";
+  Session session(2, options_of(Verbosity::quiet));
+  session.view.jobs.emplace_back("correlate:shutdown", 1, core::JobKind::hook);
+  session.view.jobs.emplace_back("correlate:teardown", 1, core::JobKind::hook);
+  session.view.jobs.emplace_back("db", 1, core::JobKind::service);
+  session.tell(run_event(core::State::running, 0));
+  const auto last_line = [&] {
+    session.console->on_end(session.view);
+    return session.sink.take();
+  };
+  const auto record = [&](std::size_t job, Outcome outcome) {
+    core::AttemptRecord attempt;
+    attempt.id = {static_cast<std::uint32_t>(job), 0, 1};
+    attempt.ending = ending_of(outcome, 1);
+    session.view.jobs[job].add_record(attempt, true);
+  };
+  session.succeed(0);
+  session.succeed(1);
+  CHECK(last_line() == "correlate: hook correlate:shutdown did not run, hook correlate:teardown did not run" + next);
+  record(1, Outcome::failed);
+  record(2, Outcome::timed_out);
+  CHECK(last_line() == "correlate: hook correlate:shutdown failed, hook correlate:teardown failed" + next);
+  record(3, Outcome::killed);
+  session.view.jobs[0] = core::JobView("correlate", 8);
+  session.view.jobs[1] = core::JobView("correlate:shutdown", 1, core::JobKind::hook);
+  session.view.jobs[2] = core::JobView("correlate:teardown", 1, core::JobKind::hook);
+  session.succeed(0);
+  CHECK(last_line() == "correlate: 7 of 8 slices did not succeed, service db failed" + next);
+}
+
 TEST_CASE("a run in which all slices succeed ends in one line") {
   Session session(2, options_of(Verbosity::normal));
   session.tell(run_event(core::State::running, 0));

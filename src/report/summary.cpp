@@ -1,5 +1,7 @@
 #include "report/summary.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "report/counters.hpp"
@@ -46,6 +48,13 @@ std::uint64_t retries(const core::RunView& view) {
   return n;
 }
 
+/// What is to be said of a hook or a service; "" for nothing. `all_slices`: have succeeded, so that every hook was due.
+std::string_view ending_of(const core::JobView& job, bool all_slices) {
+  if (job.failed() > 0) return "failed";
+  const bool is_missing = all_slices && job.kind() == core::JobKind::hook && job.succeeded() < job.total();
+  return is_missing ? "did not run" : "";
+}
+
 }  // namespace
 
 std::string summary_text(const core::RunView& view, const ReportContext& context, util::Duration elapsed,
@@ -79,15 +88,25 @@ std::string summary_text(const core::RunView& view, const ReportContext& context
 std::string quiet_summary_text(const core::RunView& view, const ReportContext& context) {
   if (view.is_complete()) return {};
   std::uint64_t total = 0;
-  std::uint64_t succeeded = 0;
+  std::uint64_t left = 0;
   for (const auto& job : view.jobs) {
-    if (job.kind() != core::JobKind::slices && job.failed() == 0) continue;
+    if (job.kind() != core::JobKind::slices) continue;
     total += job.total();
-    succeeded += job.succeeded();
+    left += job.total() - job.succeeded();
   }
-  return util::escape_for_display(view.info.name) + ": " + util::format_count(total - succeeded) + " of " +
-         count_of(total, "slice", "slices") +
-         " did not succeed; to run what is left: " + resume_command(context, view.info) + "\n";
+  std::string out = util::escape_for_display(view.info.name) + ": ";
+  std::string_view separator;
+  if (left > 0) {
+    out += util::format_count(left) + " of " + count_of(total, "slice", "slices") + " did not succeed";
+    separator = ", ";
+  }
+  for (const auto& job : view.jobs) {
+    const std::string_view what = job.kind() == core::JobKind::slices ? "" : ending_of(job, left == 0);
+    if (what.empty()) continue;
+    out += fmt::format("{}{} {} {}", separator, core::name(job.kind()), util::escape_for_display(job.name()), what);
+    separator = ", ";
+  }
+  return out + "; to run what is left: " + resume_command(context, view.info) + "\n";
 }
 
 }  // namespace runner::report

@@ -72,6 +72,11 @@ class Hooks(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["teardown"])
 
+    def test_a_quiet_run_does_not_count_them_as_slices(self):
+        self.spec("slices: 0-1\nshutdown: 'false'\nteardown: 'false'\ncommand: 'true'\n")
+        self.assertIn("\njobs: hook jobs:shutdown failed, hook jobs:teardown failed; to run what is left: ",
+                      self.ok("jobs.yaml", "-q", code=1).stderr)
+
     def test_teardown_runs_also_after_ctrl_c(self):
         (self.dir / "go").unlink()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -103,6 +103,11 @@ class Services(RunnerTest):
         result = self.ok("jobs.yaml", code=3)
         self.assertIn("service s: exit code 0: it ended although it was needed", result.stderr)
 
+    def test_a_quiet_run_does_not_count_them_as_slices(self):
+        self.spec("services:\n  s: {command: exit 1, ready: {file: never}}\nslices: 0-7\ncommand: 'true'\n")
+        said = self.ok("jobs.yaml", "-q", code=3).stderr
+        self.assertIn("\njobs: 8 of 8 slices did not succeed, service s failed; to run what is left: ", said)
+
     def test_slices_that_may_end_keep_their_services(self):
         self.spec("services:\n" + service("a") +
                   "slices: 0-3\nn_procs: 1\ncommand: 'echo slice >> marks; while ! test -e go; do sleep 0.02; done; test -e up-a'\n")
