@@ -182,6 +182,16 @@ TEST_CASE("an interrupted run says what was cancelled and what was not run, with
         "to run what is left: runner 'my jobs.yaml' --resume\n");
 }
 
+TEST_CASE("a session whose record was lost does not say that a slice is running when it is over") {
+  Session session(4, options_of(Verbosity::normal));
+  session.tell(run_event(core::State::running, 0));
+  session.succeed(0);
+  session.tell(start_event(1, 1, 0));  // no end is told without a record
+  session.sink.take();
+  session.end(5);
+  CHECK(session.sink.take().starts_with("correlate: 4 slices: 1 succeeded, 1 not recorded, 2 not run in "));
+}
+
 TEST_CASE("the live line is drawn, cleared before other lines, drawn again below them, and gone at the end") {
   Session session(4, options_of(Verbosity::normal, true));
   session.tell(run_event(core::State::running, 0));

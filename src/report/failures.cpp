@@ -72,7 +72,7 @@ std::string hook_failure_text(const core::JobView& hook, const ReportContext& co
   return out;
 }
 
-std::string count_text(const core::JobView& job, const Style& style) {
+std::string count_text(const core::JobView& job, const Style& style, bool over) {
   std::string out = util::format_count(job.succeeded()) + " " +
                     (job.succeeded() > 0 ? style(Tone::good, "succeeded") : std::string("succeeded"));
   const auto add = [&](std::uint64_t n, const std::string& what) {
@@ -81,7 +81,7 @@ std::string count_text(const core::JobView& job, const Style& style) {
   add(failed_by_themselves(job), style(Tone::bad, "failed"));
   add(job.count(core::Outcome::cancelled), style(Tone::caution, "cancelled"));
   add(job.count(core::Outcome::lost), style(Tone::caution, "lost"));
-  add(job.running().size(), style(Tone::good, "running"));
+  add(job.running().size(), over ? style(Tone::caution, "not recorded") : style(Tone::good, "running"));
   add(job.waiting(), "not run");
   return out;
 }

@@ -111,7 +111,7 @@ std::string job_state_text(const core::JobView& job, bool live, const Style& sty
 
 std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {
   const core::JobView& job = source.view.jobs[j];
-  std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style);
+  std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style, false);
   const std::string title =
       util::escape_for_display(job.name()) + ": " + job_state_text(job, source.view.info.live, style);
   if (job.kind() != core::JobKind::slices) {

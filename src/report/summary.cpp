@@ -22,7 +22,7 @@ std::string job_line(const core::JobView& job, const Style& style) {
   if (job.succeeded() == job.total()) {
     return name + ": " + (job.total() == 1 ? "" : "all ") + slices + " " + style(Tone::good, "succeeded");
   }
-  return name + ": " + slices + ": " + count_text(job, style);
+  return name + ": " + slices + ": " + count_text(job, style, true);
 }
 
 /// "thesis: all 4 jobs completed", "thesis: 2 of 4 jobs completed"

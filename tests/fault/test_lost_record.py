@@ -55,6 +55,7 @@ class LostRecord(FaultTest):
             self.assertRegex(last, word)
         self.assertIn("runner jobs.yaml --resume", last)
         self.assertNotRegex(last, "succeeded: |all .* slices")
+        self.assertNotRegex(said, " slices: .* running")  # nothing runs any more
         wait_for(lambda: processes_in(self.dir) == [], "no slice is left running", deadline=2)
         return last
 
