@@ -155,10 +155,27 @@ TEST_CASE("what has been released runs, also when the rest of what its job needs
 TEST_CASE("a job that has nothing to do here is passed over in silence") {
   JobPlan before = job("a", 0);
   before.closed = true;
-  Sim sim({before, job("b", 2, {after(0)}), job("c", 2, {after_each(0)})}, {4, 0, 0});
+  before.succeeded = IntervalSet::first_n(2);
+  JobPlan left_out = job("x", 0);
+  left_out.closed = left_out.left_out = true;
+  Sim sim({before, job("b", 2, {after(0)}), job("c", 2, {after_each(0)}), left_out, job("y", 2, {after_each(3)})},
+          {6, 0, 0});
   sim.begin();
-  CHECK(sim.running.size() == 4);
+  CHECK(sim.running.size() == 6);
   CHECK(life(sim, 0).empty());
+  CHECK(life(sim, 3).empty());
+}
+
+TEST_CASE("slices that wait for those which a job that was done before had left out are disabled") {
+  JobPlan before = job("a", 0);
+  before.closed = true;
+  before.succeeded = IntervalSet::first_n(1);
+  Sim sim({before, job("b", 2, {after_each(0)}), job("c", 2, {after_each(1)})}, {4, 0, 0});
+  sim.begin();
+  CHECK(running_of(sim, 1) == std::set<std::uint64_t>{0});
+  while (!sim.running.empty()) sim.end(sim.running.begin()->first, Outcome::succeeded);
+  CHECK(sim.done == 1);
+  CHECK(sim.settled.size() == 2);
 }
 
 TEST_CASE("a job without slices completes, and what needs it begins") {

@@ -26,7 +26,8 @@ struct JobPlan {
   IntervalSet todo;                                            ///< slices to run, in this order
   std::unordered_map<std::uint64_t, std::uint32_t> attempted;  ///< slice -> attempts of earlier sessions
   IntervalSet succeeded;                                       ///< in earlier sessions
-  bool closed = false;  ///< has nothing to do here, and nothing is to be said of it: completed before, or left out
+  bool closed = false;    ///< has nothing to do here, and nothing is to be said of it: completed before, or left out
+  bool left_out = false;  ///< of what was asked for, so closed; what needs it does not wait for it
   RetryPolicy retry;
   std::optional<util::Duration> timeout;
   std::optional<double> timeout_percent;  ///< of the median of its slices that succeeded, once there is one

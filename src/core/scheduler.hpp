@@ -185,6 +185,7 @@ class Scheduler {
   bool cancel_waiting(const Steer& steer, std::uint32_t job, std::uint64_t slice, Actions& actions);
   bool retry(std::uint32_t job, std::uint64_t slice, Actions& actions);
   void disable(std::uint32_t job, std::uint64_t slice, bool by_user, const std::string& why, Actions& actions);
+  void disable_in_vain(std::uint32_t job, std::uint64_t slice, Actions& actions);
   bool enable(std::uint32_t job, std::uint64_t slice, Actions& actions);
   void enable_dependants(std::uint32_t job, std::uint64_t slice, Actions& actions);
   void unblock(std::uint32_t job, std::uint64_t slice);

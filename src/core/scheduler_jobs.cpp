@@ -33,9 +33,11 @@ void Scheduler::look_at_needs(std::uint32_t j, Actions& actions) {
   job.awaits_needs = false;
   if (job.state() == State::initial) move_job(j, State::ready, actions);
   if (!job.waits_each()) return;
-  // What is there already: of earlier sessions, or from before the last of the other needs was met.
+  // What is there already, or will never be: of earlier sessions, or from before the last of the other needs was met.
   job.plan().todo.for_each([&](std::uint64_t slice) {
-    if (is_released(j, slice) && !job.is_disabled(slice)) job.release(slice);
+    if (job.is_disabled(slice)) return;
+    if (is_released(j, slice)) return job.release(slice);
+    if (!can_come(j, slice)) disable_in_vain(j, slice, actions);
   });
 }
 
@@ -57,7 +59,7 @@ std::string Scheduler::missing_need(std::uint32_t j) const {
 bool Scheduler::is_released(std::uint32_t j, std::uint64_t slice) const {
   return std::ranges::all_of(jobs_[j].plan().needs, [&](const Need& need) {
     const JobQueue& needed = jobs_[need.job];
-    return need.after != Need::After::each || needed.plan().closed || needed.has_succeeded(slice);
+    return need.after != Need::After::each || needed.plan().left_out || needed.has_succeeded(slice);
   });
 }
 
@@ -82,11 +84,16 @@ void Scheduler::slice_failed(std::uint32_t j, std::uint64_t slice, const std::st
   }
 }
 
-/// And with it those slices that wait for it alone.
+/// And with it what needs that slice.
 void Scheduler::disable(std::uint32_t j, std::uint64_t slice, bool by_user, const std::string& why, Actions& actions) {
   jobs_[j].disable(slice, by_user);
   actions.emplace_back(DisableSlice{j, slice, why});
   slice_failed(j, slice, "is disabled", actions);
+}
+
+/// Of a slice that waits in vain.
+void Scheduler::disable_in_vain(std::uint32_t j, std::uint64_t slice, Actions& actions) {
+  disable(j, slice, false, "it needs the same slice of another job, which did not run", actions);
 }
 
 /// A job is over: of those that need each of its slices, what still waits for one that did not run - or that is not to

@@ -164,10 +164,11 @@ bool Scheduler::enable_job(std::uint32_t j, Actions& actions, Steered& answer) {
     job.switched_off = false;
     job.awaits_needs = true;
     move_job(j, State::ready, actions);
-    (job.waits_each() ? job.plan().todo : IntervalSet()).for_each([&](std::uint64_t slice) {
-      if (job.is_disabled(slice) || can_come(j, slice)) return;
-      disable(j, slice, false, "it needs the same slice of another job, which did not run", actions);
-    });
+    if (job.waits_each()) {
+      job.plan().todo.for_each([&](std::uint64_t slice) {
+        if (!job.is_disabled(slice) && !can_come(j, slice)) disable_in_vain(j, slice, actions);
+      });
+    }
     for (const std::uint32_t d : dependants_[j]) {
       JobQueue& dependant = jobs_[d];
       const bool fell_with_it = dependant.state() == State::disabled && !dependant.switched_off;
@@ -334,7 +335,7 @@ void Scheduler::enable_dependants(std::uint32_t j, std::uint64_t slice, Actions&
 bool Scheduler::can_come(std::uint32_t j, std::uint64_t slice) const {
   return std::ranges::all_of(jobs_[j].plan().needs, [&](const Need& need) {
     const JobQueue& needed = jobs_[need.job];
-    if (need.after != Need::After::each || needed.plan().closed || needed.has_succeeded(slice)) return true;
+    if (need.after != Need::After::each || needed.plan().left_out || needed.has_succeeded(slice)) return true;
     return !needed.is_over() && !needed.has_failed(slice) && !needed.is_disabled(slice);
   });
 }

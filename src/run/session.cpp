@@ -165,7 +165,7 @@ std::optional<Refusal> plan_new_run(const SessionRequest& request, Session& sess
     session.view.jobs.emplace_back(job.name, todo.count(), job.kind);
     session.plans.push_back(make_plan(job, todo.count()));
     session.plans.back().todo = std::move(todo);
-    session.plans.back().closed = !(*selection)[j];
+    session.plans.back().closed = session.plans.back().left_out = !(*selection)[j];
   }
   return std::nullopt;
 }
@@ -317,10 +317,11 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
       todo = todo.intersect(chosen);
     }
     const store::NewRun::Job& before = stored.jobs[j];
-    const bool has_nothing_to_do =
-        before.selection == kLeftOut || (todo.empty() && before.state == core::State::completed);
+    const bool is_done = todo.empty() && before.state == core::State::completed;
     // Of hooks and services plan_hooks() knows.
-    plan.closed = !(*wanted)[j] || (spec.jobs[j].kind == core::JobKind::slices && has_nothing_to_do);
+    const bool has_slices = spec.jobs[j].kind == core::JobKind::slices;
+    plan.left_out = !(*wanted)[j] || (has_slices && before.selection == kLeftOut);
+    plan.closed = plan.left_out || (has_slices && is_done);
     is_partial.push_back(!selections[j].without(plan.succeeded).without(todo).empty());
     plan.todo = std::move(todo);
     session.lost.insert(session.lost.end(), history.lost.begin(), history.lost.end());

@@ -94,6 +94,9 @@ class Jobs(RunnerTest):
         self.assertEqual(sorted(self.marks()), ["0", "1"])
         self.assertIn("b: 4 slices: 2 succeeded, 2 not run\n", result.stderr)
         self.assertIn("[b/2] pid", self.run_log())
+        result = self.ok("jobs.yaml", "--resume", code=1)  # nor when a was done before
+        self.assertEqual(sorted(self.marks()), ["0", "1"])
+        self.assertIn("b: disabled: 2 of 2 slices did not run\n", result.stderr)
         foreign = self.ok("jobs.yaml", "--resume", "--slices", "a/2", code=2).stderr
         self.assertIn("--slices: a/2 is not of run ", foreign)
         self.assertIn(" with --slices a/0-1; in a run of their own: runner jobs.yaml --slices a/2\n", foreign)
