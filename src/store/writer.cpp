@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <exception>
@@ -135,7 +136,7 @@ class SqliteWriter final : public Writer {
   AttemptTable attempts_;
   std::int64_t run_ = 0;  // run.number
   std::string host_;
-  int wal_pages_ = 0;
+  std::atomic<int> wal_pages_ = 0;  // counted by whoever commits
   // What it takes to say that there is no memory left. Costs none as long as nobody writes to it.
   std::unique_ptr<char[]> reserve_ = std::make_unique_for_overwrite<char[]>(kReserve);
 
