@@ -61,16 +61,10 @@ void CounterFiles::settle(const core::AttemptId& id, core::Ending& ending) {
 }
 
 util::Result<std::vector<core::Counted>> CounterFiles::take(const core::AttemptId& id) {
-  const std::string own = name(id);
   struct stat info {};
-  // Most attempts count nothing: that is not worth an error's text.
-  if (::fstatat(dir_.get(), own.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
-    return std::vector<core::Counted>();
-  const auto file = util::open_beneath(dir_, own, O_RDONLY | O_NONBLOCK);
-  // The second look needs no descriptor, of which there may be none left.
-  const bool is_none =
-      !file && (file.error().errno_value == ENOENT || (::lstat(path(id).c_str(), &info) != 0 && errno == ENOENT));
-  if (is_none) return std::vector<core::Counted>();
+  // Most attempts count nothing. This look needs no descriptor, of which there may be none left.
+  if (::lstat(path(id).c_str(), &info) != 0 && errno == ENOENT) return std::vector<core::Counted>();
+  const auto file = util::open_beneath(dir_, name(id), O_RDONLY | O_NONBLOCK);
   if (!file) return util::Error{"its counters cannot be read: " + file.error().message};
   const auto bytes = read_all(*file);
   drop(id);

@@ -94,11 +94,8 @@ void Loop::feed(const core::Input& input) {
   core::Actions actions = std::move(actions_);  // keeps its memory from step to step
   actions.clear();
   scheduler_.step(input, util::steady_now(), actions);
-  const auto is_launch = [](const auto& action) { return std::holds_alternative<core::Launch>(action); };
-  for (const bool launches : {true, false}) {  // until it is launched into, a slot is idle; the rest can wait
-    for (const auto& action : actions) {
-      if (is_launch(action) == launches) std::visit([this](const auto& one) { carry_out(one); }, action);
-    }
+  for (const auto& action : actions) {
+    std::visit([this](const auto& one) { carry_out(one); }, action);
   }
   if (scheduler_.starved()) writer_->hurry();
   actions_ = std::move(actions);
