@@ -51,7 +51,7 @@ void stop_with(pid_t engine) {
 
 struct EngineEnd {
   int status = 0;          ///< as waitpid(2) has it
-  bool was_asked = false;  ///< it died of a signal that we had handed on
+  bool was_asked = false;  ///< it died of a signal that we had handed on, and that it says something of itself
 };
 
 /// Waits for the engine's end, meanwhile handing on what we are sent.
@@ -60,7 +60,10 @@ EngineEnd watch(pid_t engine, const sigset_t& signals) {
   while (true) {
     int status = 0;
     const pid_t ended = ::waitpid(engine, &status, WNOHANG);
-    if (ended == engine) return {status, WIFSIGNALED(status) && handed_on.contains(WTERMSIG(status))};
+    if (ended == engine) {
+      const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+      return {status, signal != SIGQUIT && handed_on.contains(signal)};
+    }
     constexpr int kBug = 70;
     if (ended < 0 && errno == EINTR) continue;           // its SIGCHLD may have been taken already
     if (ended < 0) return {W_EXITCODE(kBug, 0), false};  // not ours to wait for: a debugger's doing

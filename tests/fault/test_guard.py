@@ -32,10 +32,14 @@ class Guard(FaultTest):
         return process
 
     def test_the_exit_status_passes_through_and_signals_pass_down(self):
-        for number, code in ((signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGQUIT, -signal.SIGQUIT)):
+        for number, code, said in ((signal.SIGTERM, 128 + signal.SIGTERM, "SIGTERM: terminating 1 running"),
+                                   (signal.SIGQUIT, -signal.SIGQUIT, "was ended by SIGQUIT; ")):
             process = self.begin()
             process.send_signal(number)
-            self.assertEqual(process.wait(), code)
+            err = process.communicate()[1]
+            self.assertEqual(process.returncode, code)
+            self.assertIn(said, err)
+            self.assertIn("runner jobs.yaml --resume", err)
             self.wait_until_nothing_runs()
             (self.dir / "marks").unlink()
 
