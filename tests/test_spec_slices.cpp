@@ -113,6 +113,7 @@ TEST_CASE("a matrix is the product of its axes, the last one fastest") {
 TEST_CASE("no slices at all are fine with allow_empty") {
   const test::TemporaryDirectory dir;
   CHECK(slices(dir, "{files: \"*.none\"}", "allow_empty: true\n").size() == 0);
+  CHECK(slices(dir, "{files: \"none/*\"}", "allow_empty: true\n").size() == 0);
   CHECK(slices(dir, "{list: []}", "allow_empty: true\n").size() == 0);
 }
 

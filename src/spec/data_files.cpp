@@ -207,7 +207,8 @@ util::Result<std::vector<std::string>> match_files(const std::string& pattern, c
   const std::string prefix = is_absolute ? "" : base + (base.ends_with('/') ? "" : "/");
   glob_t matches{};
   const std::unique_ptr<glob_t, void (*)(glob_t*)> cleanup(&matches, globfree);
-  const int status = glob((escape_pattern(prefix) + pattern).c_str(), GLOB_ERR | GLOB_NOSORT, nullptr, &matches);
+  const auto is_serious = [](const char*, int error) { return error == ENOENT || error == ENOTDIR ? 0 : 1; };
+  const int status = glob((escape_pattern(prefix) + pattern).c_str(), GLOB_NOSORT, is_serious, &matches);
   if (status == GLOB_NOMATCH) return std::vector<std::string>{};
   if (status != 0) {
     return util::Error{"cannot read every directory that `" + pattern + "` names" +
