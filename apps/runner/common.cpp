@@ -147,6 +147,7 @@ std::variant<run::Session, ExitCode> open_session(const RunCommand& command, con
                                    .slices = command.slices,
                                    .settings = loaded.settings,
                                    .spec_args = spec_arguments(command.common, loaded.spec.path),
+                                   .run_args = run_arguments(command.common, loaded.spec.path),
                                    .notice = complain});
   if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
     complain(refusal->message);
@@ -326,6 +327,14 @@ std::string spec_arguments(const Common& common, const std::string& spec_path) {
   std::string text =
       util::shell_quote_for_display(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);
   if (common.overrides.state_dir) text += " --state-dir " + util::shell_quote_for_display(*common.overrides.state_dir);
+  return text;
+}
+
+std::string run_arguments(const Common& common, const std::string& spec_path) {
+  std::string text = spec_arguments(common, spec_path);
+  for (const auto& [name, value] : common.overrides.set) {
+    text += " --set " + util::shell_quote_for_display(name + "=" + value);
+  }
   return text;
 }
 

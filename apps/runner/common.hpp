@@ -70,6 +70,8 @@ std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, cons
 report::Labels labels_of(const core::Spec* spec);
 /// What names the spec and its record on the command line, as this user would type it: "jobs.yaml --state-dir x".
 std::string spec_arguments(const Common& common, const std::string& spec_path);
+/// The same with what --set says, for commands that begin a run, or one that is taken up with a change.
+std::string run_arguments(const Common& common, const std::string& spec_path);
 /// The command that finishes a run, likewise.
 std::string resume_command(const Common& common, const std::string& spec_path);
 /// A path as the user can type it from here: relative where it lies below the working directory.

@@ -218,7 +218,7 @@ class History {
 };
 
 Refusal no_run(const SessionRequest& request) {
-  return refuse("there is no run of " + request.spec->path + " to resume; start one: runner " + request.spec_args);
+  return refuse("there is no run of " + request.spec->path + " to resume; start one: runner " + request.run_args);
 }
 
 /// Finds the run to take up, or says why it cannot be.
@@ -231,13 +231,13 @@ std::variant<store::StoredRun, Refusal> run_to_resume(const SessionRequest& requ
   const bool is_one = stored.jobs.size() == 1 && request.spec->jobs.size() == 1;
   if (!is_one && !std::ranges::equal(stored.jobs, request.spec->jobs, same_name)) {
     return refuse("the jobs of " + request.spec->path + " changed since run " + stored.info.id +
-                  " began; start a new run: runner " + request.spec_args);
+                  " began; start a new run: runner " + request.run_args);
   }
   const std::string difference = changes(stored, request);
   if (!difference.empty() && !request.accept_changes) {
     return refuse(request.spec->path + " changed since run " + stored.info.id + " began:\n" + difference +
-                  "to resume it all the same (slices are matched by key): runner " + request.spec_args +
-                  " --resume --accept-changes\nto start anew: runner " + request.spec_args);
+                  "to resume it all the same (slices are matched by key): runner " + request.run_args +
+                  " --resume --accept-changes\nto start anew: runner " + request.run_args);
   }
   return stored;
 }
@@ -252,7 +252,7 @@ Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id,
   const std::string begun =
       selection.empty() ? "out " + job.name : " --slices " + of_job + job.slices.format_selection(selection, kShown);
   return refuse("--slices: " + foreign_text + (foreign.count() == 1 ? " is" : " are") + " not of run " + run_id +
-                ", which was begun with" + begun + "; in a run of their own: runner " + request.spec_args +
+                ", which was begun with" + begun + "; in a run of their own: runner " + request.run_args +
                 " --slices " + util::shell_quote_for_display(typed));
 }
 
@@ -277,7 +277,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const sto
     const std::string& chosen = stored.jobs[j].selection;
     if (!same_list && !chosen.empty() && chosen != kLeftOut) {  // stored by index, it means nothing for another list
       return refuse("run " + stored.info.id + " was begun with --slices, and the list of slices changed since: " +
-                    "start a new run: runner " + request.spec_args + " --slices ...");
+                    "start a new run: runner " + request.run_args + " --slices ...");
     }
     auto selection = parse_stored_selection(chosen, job);
     if (!selection) return refuse(selection.error().message, Refusal::Why::record);

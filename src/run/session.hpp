@@ -25,6 +25,7 @@ struct SessionRequest {
   std::vector<std::string> slices;  ///< --slices, as core::select_slices() takes them
   std::string settings;             ///< --set, kept with the run
   std::string spec_args;            ///< what names the spec on the command line, for the commands in refusals
+  std::string run_args;             ///< and what was set there
   std::function<void(const std::string&)> notice = [](const std::string&) {};  ///< what the user should know meanwhile
 };
 

@@ -148,6 +148,9 @@ class Resume(RunnerTest):
         self.write("fixed", "")
         dry = self.ok("jobs.yaml", "--resume", "--dry-run")
         self.assertEqual(dry.stdout.count("mine"), 2)
+        refused = self.ok("jobs.yaml", "--resume", "--set", "x=two words", code=2).stderr
+        self.assertIn("runner jobs.yaml --set 'x=two words' --resume --accept-changes\n", refused)
+        self.assertIn("to start anew: runner jobs.yaml --set 'x=two words'\n", refused)
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.read("ran").split(), ["mine"] * 4)
 
