@@ -88,7 +88,8 @@ class Face {
         console_(err(io),
                  {.labels = labels_of(&spec),
                   .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
-                  .resume_command = resume_command(command.common, spec.path)},
+                  .resume_command = resume_command(command.common, spec.path),
+                  .json_command = json_command(command.common, spec.path, "")},
                  {.verbosity = verbosity_of(command.common.verbosity),
                   .terminal = terminal_for(command, command.print.value_or(spec.print), guard),
                   .slots = slots}) {
@@ -190,8 +191,10 @@ std::string status_text(const RunCommand& command, const core::Spec& spec, const
                         const std::string& run_dir) {
   report::StatusSource source;
   source.view = loop.view();
-  source.context = {
-      .labels = labels_of(&spec), .run_dir = run_dir, .resume_command = resume_command(command.common, spec.path)};
+  source.context = {.labels = labels_of(&spec),
+                    .run_dir = run_dir,
+                    .resume_command = resume_command(command.common, spec.path),
+                    .json_command = json_command(command.common, spec.path, "")};
   source.now = util::wall_now();
   std::string text;
   const auto format = report::find_format("json");

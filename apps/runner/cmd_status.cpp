@@ -67,9 +67,11 @@ int status(const StatusCommand& command) {
   }
   report::StatusSource source;
   source.view = std::move(*view);
-  source.context = {.labels = labels_of(run->spec ? &*run->spec : nullptr),
-                    .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),
-                    .resume_command = resume_command(command.common, run->stored.info.spec_path)};
+  source.context = {
+      .labels = labels_of(run->spec ? &*run->spec : nullptr),
+      .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),
+      .resume_command = resume_command(command.common, run->stored.info.spec_path),
+      .json_command = json_command(command.common, run->stored.info.spec_path, command.run_id.value_or(""))};
   source.now = util::wall_now();
   source.color = report::detect_terminal(STDOUT_FILENO, command.common.color).color;
   source.ended_attempts = [&](const report::VisitAttempt& visit) {

@@ -342,6 +342,11 @@ std::string resume_command(const Common& common, const std::string& spec_path) {
   return "runner " + spec_arguments(common, spec_path) + " --resume";
 }
 
+std::string json_command(const Common& common, const std::string& spec_path, const std::string& run_id) {
+  const std::string of_run = run_id.empty() ? "" : " --run " + util::shell_quote_for_display(run_id);
+  return "runner status " + spec_arguments(common, spec_path) + of_run + " --json";
+}
+
 std::string display_path(const std::string& path) {
   std::error_code error;
   const fs::path here = fs::current_path(error);

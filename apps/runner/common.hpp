@@ -74,6 +74,8 @@ std::string spec_arguments(const Common& common, const std::string& spec_path);
 std::string run_arguments(const Common& common, const std::string& spec_path);
 /// The command that finishes a run, likewise.
 std::string resume_command(const Common& common, const std::string& spec_path);
+/// The command that shows all that is recorded of a run, likewise; "" for the newest.
+std::string json_command(const Common& common, const std::string& spec_path, const std::string& run_id);
 /// A path as the user can type it from here: relative where it lies below the working directory.
 std::string display_path(const std::string& path);
 

@@ -19,6 +19,19 @@ std::string selection(const ReportContext& context, std::uint32_t job, const cor
   return list(context, job, indices, std::numeric_limits<std::size_t>::max());
 }
 
+std::string readable_selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices) {
+  constexpr std::size_t kMaxLength = 4'000;
+  constexpr std::uint64_t kExamples = 12;
+  // With its comma an interval takes two characters: a list that is cut at so many is too long as well.
+  if (std::string all = list(context, job, indices, kMaxLength / 2 + 1); all.size() <= kMaxLength) return all;
+  core::IntervalSet examples;
+  for (const auto& interval : indices.intervals()) {
+    for (std::uint64_t i = interval.first; i <= interval.last && examples.count() < kExamples; ++i) examples.insert(i);
+  }
+  return selection(context, job, examples) + " and " + util::format_count(indices.count() - examples.count()) +
+         " more, all of them: " + context.json_command;
+}
+
 std::string short_selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices,
                             std::size_t max_intervals) {
   if (indices.intervals().size() <= max_intervals) return list(context, job, indices, max_intervals);

@@ -21,6 +21,7 @@ struct ReportContext {
   Labels labels;               ///< unset (the spec cannot be read any more): indices are shown
   std::string run_dir;         ///< as the user should see and type it; logs are relative to it
   std::string resume_command;  ///< unset: made from the spec's path
+  std::string json_command;    ///< `runner status ... --json`, which has every list in full
 };
 
 /// Text goes here: OutputPump in the program, a string in tests.
@@ -36,7 +37,9 @@ class TextSink {
 
 /// All of `indices` as a list that can be pasted into --slices.
 std::string selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices);
-/// Likewise for people: the first `max_intervals` intervals, then " and 12 more".
+/// Likewise, unless it takes more than 4,000 characters: then a few slices, how many more there are, and where all are.
+std::string readable_selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices);
+/// For people, where nobody has to type it: the first `max_intervals` intervals, then " and 12 more".
 std::string short_selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices,
                             std::size_t max_intervals = 12);
 

@@ -31,7 +31,7 @@ std::string example_text(const core::FailureGroup& group, const ReportContext& c
 void add_group(std::string& out, const core::FailureGroup& group, std::uint32_t job, const ReportContext& context,
                const Style& style) {
   out += "  " + style(Tone::bad, group.cause) + ", " + count_of(group.slices.count(), "slice", "slices") + ": " +
-         short_selection(context, job, group.slices) + "\n";
+         readable_selection(context, job, group.slices) + "\n";
   if (group.outcome == core::Outcome::cancelled) return;
   if (const std::string example = example_text(group, context); !example.empty()) out += "    " + example + "\n";
 }
@@ -55,10 +55,10 @@ std::string failure_text(const core::JobView& job, std::uint32_t job_number, con
   if (left_out > 0) out += "  ... and " + count_of(left_out, "other cause", "other causes") + "\n";
   if (const auto lost = job.lost_slices(); !lost.empty()) {
     out += "  " + style(Tone::caution, "lost") + ", " + count_of(lost.count(), "slice", "slices") +
-           " may have run before, no end was recorded: " + short_selection(context, job_number, lost) + "\n";
+           " may have run before, no end was recorded: " + readable_selection(context, job_number, lost) + "\n";
   }
   if (groups.size() > 1) {
-    out += "  all of these: " + short_selection(context, job_number, job.failed_slices()) + "\n";
+    out += "  all of these: " + readable_selection(context, job_number, job.failed_slices()) + "\n";
   }
   return out;
 }

@@ -163,6 +163,24 @@ class Resume(RunnerTest):
         self.ok("jobs.yaml", "--slices", selection, code=1)
         self.assertEqual(sorted(self.read("ran").split()), ["12", "14", "15", "16"])
 
+    def test_so_can_a_long_list_that_the_summary_and_the_table_print(self):
+        self.spec("slices: 0-39\ncommand: echo {slice} >> ran; exit $(({slice} % 2))\n")
+        odd = list(map(str, range(1, 40, 2)))
+        for text in (self.ok("jobs.yaml", code=1).stderr, self.ok("status", "jobs.yaml").stdout):
+            self.assertIn(f"exit code 1, 20 slices: {','.join(odd)}\n", text)
+        self.write("ran", "")
+        self.ok("jobs.yaml", "--slices", ",".join(odd), code=1)
+        self.assertEqual(sorted(self.read("ran").split()), sorted(odd))
+
+    def test_of_a_list_that_is_too_long_it_is_said_where_it_is(self):
+        self.spec("slices: 0-1999\nn_procs: 8\ncommand: exit $(({slice} % 2))\n")
+        said = self.ok("jobs.yaml", code=1).stderr
+        where = " and 988 more, all of them: runner status jobs.yaml --json\n"
+        self.assertIn(where, said)
+        self.assertIn(where, self.ok("status", "jobs.yaml").stdout)
+        selection = self.status()["jobs"][0]["failed_slices"]["selection"]
+        self.assertEqual(selection, ",".join(map(str, range(1, 2000, 2))))
+
 
 class Signals(RunnerTest):
     def begin(self, command, n=4):

@@ -169,6 +169,7 @@ inline report::ReportContext context_of(const std::string& run_dir) {
   report::ReportContext context;
   context.run_dir = run_dir;
   context.resume_command = "runner 'my jobs.yaml' --resume";
+  context.json_command = "runner status 'my jobs.yaml' --json";
   return context;
 }
 
