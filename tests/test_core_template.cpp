@@ -153,6 +153,7 @@ TEST_CASE("formats are checked when parsed and applied when expanded") {
 
 TEST_CASE("NUL is an error in a template and in a value") {
   CHECK(error_of("ab\0c"s).offset == 2);
+  CHECK(error_of("{{slice:\0}}"s).offset == 8);
   const auto nul = variables({{"x", "a\0b"s}});
   CHECK(text("{x}").expand(nul).error().message.find("{x}: the value \"a\\x00b\" holds a NUL byte") == 0);
   CHECK_FALSE(shell("echo {x}").expand(nul));

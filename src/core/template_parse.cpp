@@ -96,6 +96,9 @@ class Parser {
     if (text_.size() > kMaxText) {
       return TemplateError{"a text with variables is " + util::format_count(kMaxText) + " bytes long at most", 0};
     }
+    if (const auto nul = text_.find('\0'); nul != std::string_view::npos) {
+      return TemplateError{"a NUL byte cannot be part of an argument", nul};
+    }
     while (at_ < text_.size()) {
       if (auto error = step()) return *std::move(error);
     }
@@ -107,9 +110,8 @@ class Parser {
   using Problem = std::optional<TemplateError>;
 
   Problem step() {
-    if (text_[at_] == '\0') return TemplateError{"a NUL byte cannot be part of an argument", at_};
     const auto braces = braces_at(text_, at_);
-    if (!braces && text_[at_] != '{') return copy(text_.find_first_of(std::string_view("{\0", 2), at_) - at_);
+    if (!braces && text_[at_] != '{') return copy(text_.find('{', at_) - at_);
     if (!braces) return doubled();
     if (is_dollars()) return shell_variable(*braces);
     return is_known(braces->name) ? placeholder(*braces) : unknown(*braces);
