@@ -56,6 +56,11 @@ TEST_CASE("another number of slots is refused while anybody is inside, and taken
   }
   CHECK(Semaphore::take(dir.path(), "gpu", 5, 0s));
   CHECK(Semaphore::take(dir.path(), "gpu", 3, 0s));
+  const auto alone = Semaphore::take(dir.path(), "gpu", 1, 0s);
+  REQUIRE(alone);
+  CHECK(Semaphore::take(dir.path(), "gpu", 5, 0s).error().message ==
+        "gpu has 1 slot while anybody holds one or waits, not 5; give the same --slots everywhere");
+  CHECK(Semaphore::take(dir.path(), "gpu", 1, 0s).error().message == "the one slot of gpu was not free in time");
 }
 
 TEST_CASE("what somebody else wrote into the file is no number of slots") {

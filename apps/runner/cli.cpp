@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <filesystem>
 #include <runner/counter.hpp>
 #include <sstream>
 
@@ -420,6 +421,20 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   return mistake("nothing to do");
 }
 
+/// A word that is nearly a subcommand, where there is no spec of that name.
+std::optional<UsageError> misspelt_verb(const std::string& word) {
+  constexpr std::size_t kShort = 4;  // two edits make a word of that length any other
+  std::vector<std::string> known = {"help"};
+  for (const auto& [name, verb] : kVerbs) known.emplace_back(name);
+  const auto guess = util::closest(word, known, word.size() <= kShort ? 1 : 2);
+  if (!guess) return std::nullopt;
+  for (const char* extension : {"", ".yaml", ".yml"}) {
+    std::error_code error;
+    if (std::filesystem::exists(word + extension, error) || error) return std::nullopt;
+  }
+  return UsageError{util::escape_for_display(word) + ": no such file; did you mean `runner " + *guess + "`?"};
+}
+
 }  // namespace
 
 Command parse_command_line(const std::vector<std::string>& args) {
@@ -433,6 +448,7 @@ Command parse_command_line(const std::vector<std::string>& args) {
     return mistake("no subcommand '" + util::escape_for_display(rest.front()) + "'");
   }
   if (const auto verb = verb_from(first)) return parse_verb(*verb, rest);
+  if (auto error = misspelt_verb(first)) return *error;
   return parse_verb(Verb::run, args);
 }
 

@@ -170,11 +170,16 @@ Result<std::string> prepare_directory(const std::string& wanted) {
 
 Error explained(const std::string& name, const Error& error, std::uint32_t slots, int fd) {
   if (error.errno_value == ETIMEDOUT) {
-    return {"none of the " + std::to_string(slots) + " slots of " + name + " was free in time", ETIMEDOUT};
+    return {(slots == 1 ? "the one slot of " + name + " was not"
+                        : "none of the " + std::to_string(slots) + " slots of " + name + " was") +
+                " free in time",
+            ETIMEDOUT};
   }
   if (error.errno_value == EBUSY) {
-    return {name + " has " + std::to_string(agreed_slots(fd)) + " slots while anybody holds one or waits, not " +
-                std::to_string(slots) + "; give the same --slots everywhere",
+    const std::uint32_t agreed = agreed_slots(fd);
+    return {name + " has " + std::to_string(agreed) + (agreed == 1 ? " slot" : " slots") +
+                " while anybody holds one or waits, not " + std::to_string(slots) +
+                "; give the same --slots everywhere",
             EBUSY};
   }
   if (error.message.empty()) return errno_error("cannot lock " + name, error.errno_value);

@@ -187,6 +187,17 @@ class Run(RunnerTest):
                 self.assertIn(words, result.stderr)
                 self.assertFalse((self.dir / ".runner" / "jobs" / "state.db").exists())
 
+    def test_a_misspelt_subcommand_is_not_taken_for_a_spec(self):
+        for args in (["stauts"], ["stauts", "jobs.yaml"], ["stauts", "--json"]):
+            self.assertEqual(self.ok(*args, code=2).stderr,
+                             "runner: stauts: no such file; did you mean `runner status`?\n")
+        self.assertIn("did you mean `runner help`?", self.ok("hlep", code=2).stderr)
+        self.assertNotIn("did you mean", self.ok("jon", code=2).stderr)  # two edits make any short word a `run`
+        self.spec("slices: 0-0\ncommand: 'true'\n", name="stauts")
+        self.ok("stauts")
+        self.spec("slices: 0-0\ncommand: 'true'\n", name="chek.yaml")
+        self.assertIn("chek: no such file; did you mean chek.yaml?", self.ok("chek", code=2).stderr)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

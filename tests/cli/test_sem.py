@@ -69,7 +69,7 @@ class Sem(RunnerTest):
         begin = time.monotonic()
         result = self.sem("touch", "entered", options=["--timeout", "0.2s"], code=75)
         self.assertGreaterEqual(time.monotonic() - begin, 0.2)
-        self.assertEqual(result.stderr, "runner: sem: none of the 1 slots of gpu was free in time\n")
+        self.assertEqual(result.stderr, "runner: sem: the one slot of gpu was not free in time\n")
         self.start("sem", "gpu", "--dir", "sems", "--", "true")
         wait_for(self.somebody_waits, "somebody is first in the queue")
         self.sem("touch", "entered", options=["--timeout", "0.2s"], code=75)
