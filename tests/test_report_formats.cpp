@@ -128,6 +128,8 @@ TEST_CASE("a list of slices is whole, so that it can be pasted, up to 4,000 char
         "1000,1002,1004,1006,1008,1010,1012,1014,1016,1018,1020,1022 and 789 more, all of them: "
         "runner status 'my jobs.yaml' --json");
 
+  CHECK(report::readable_selection({}, 0, slices).ends_with(",1022 and 789 more"));
+
   // One interval of indices may be many keys, which a list would cut by its own means.
   const auto shuffled = core::IntervalSet::first_n(3'000);
   auto context = context_of("");

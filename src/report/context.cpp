@@ -29,7 +29,7 @@ std::string readable_selection(const ReportContext& context, std::uint32_t job, 
     for (std::uint64_t i = interval.first; i <= interval.last && examples.count() < kExamples; ++i) examples.insert(i);
   }
   return selection(context, job, examples) + " and " + util::format_count(indices.count() - examples.count()) +
-         " more, all of them: " + context.json_command;
+         " more" + (context.json_command.empty() ? "" : ", all of them: " + context.json_command);
 }
 
 std::string short_selection(const ReportContext& context, std::uint32_t job, const core::IntervalSet& indices,
