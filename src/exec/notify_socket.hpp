@@ -25,6 +25,8 @@ class NotifySocket {
   /// abstract name `name`. Without any address() is "".
   NotifySocket(boost::asio::io_context& io, const std::string& directory, const std::string& name, Told told);
   ~NotifySocket();
+  NotifySocket(const NotifySocket&) = delete;
+  NotifySocket& operator=(const NotifySocket&) = delete;
 
   /// For NOTIFY_SOCKET: a path, or "@" and a name.
   [[nodiscard]] const std::string& address() const;

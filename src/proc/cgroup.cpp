@@ -83,9 +83,16 @@ std::vector<std::string> known_directories_in(const std::string& directory) {
   return directories_in(directory).value_or(std::vector<std::string>());
 }
 
+std::string child_of(const std::string& cgroup, const std::string& name) {
+  std::string path = cgroup;
+  path += '/';
+  path += name;
+  return path;
+}
+
 /// 0, or the errno.
 int remove_tree(const std::string& cgroup) {
-  for (const auto& name : known_directories_in(cgroup)) remove_tree(cgroup + "/" + name);
+  for (const auto& name : known_directories_in(cgroup)) remove_tree(child_of(cgroup, name));
   return ::rmdir(cgroup.c_str()) == 0 || errno == ENOENT ? 0 : errno;
 }
 
@@ -129,7 +136,7 @@ bool collect_abandoned(const std::string& directory, std::vector<RunCgroup>& fou
 std::vector<RunCgroup> run_cgroups_in(const std::string& parent) {
   std::vector<RunCgroup> found;
   for (const auto& name : known_directories_in(parent)) {
-    if (auto owner = parse_cgroup_name(name)) found.push_back({parent + "/" + name, std::move(*owner)});
+    if (auto owner = parse_cgroup_name(name)) found.push_back({child_of(parent, name), std::move(*owner)});
   }
   return found;
 }
@@ -167,7 +174,7 @@ std::string own_cgroup() {
 std::string enter_run_cgroup(const std::string& run_id) {
   const std::string parent = own_cgroup();
   if (parent.empty()) return {};
-  const std::string path = parent + "/" + cgroup_name({run_id, pid_namespace(), ::getpid(), start_of(::getpid())});
+  std::string path = child_of(parent, cgroup_name({run_id, pid_namespace(), ::getpid(), start_of(::getpid())}));
   if (::mkdir(path.c_str(), 0755) != 0) return {};
   if (write_file(path + "/cgroup.procs", "0")) return path;
   ::rmdir(path.c_str());
@@ -199,7 +206,7 @@ std::optional<std::vector<pid_t>> cgroup_members(const std::string& cgroup) {
   const auto names = directories_in(cgroup);
   if (!pids || !names) return std::nullopt;
   for (const auto& name : *names) {
-    const auto below = cgroup_members(cgroup + "/" + name);
+    const auto below = cgroup_members(child_of(cgroup, name));
     if (!below) return std::nullopt;
     pids->insert(pids->end(), below->begin(), below->end());
   }

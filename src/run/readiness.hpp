@@ -22,6 +22,8 @@ class Readiness {
   };
   Readiness(boost::asio::io_context& io, exec::Executor& executor, Setup setup);
   ~Readiness();
+  Readiness(const Readiness&) = delete;
+  Readiness& operator=(const Readiness&) = delete;
 
   /// Service `job` runs: ready() will be called once it is, never from inside.
   void begin(std::uint32_t job);

@@ -77,7 +77,7 @@ Result<void> set_durability(Database& database, bool rollback_journal) {
 class SqliteWriter final : public Writer {
  public:
   SqliteWriter(Database database, AttemptTable attempts, WriterEvents& events, WriterOptions options)
-      : database_(std::move(database)), attempts_(std::move(attempts)), events_(events), options_(options) {
+      : database_(std::move(database)), attempts_(std::move(attempts)), events_(events), options_(std::move(options)) {
     // Checkpoints come after the acknowledgement, not before it as SQLite's own would.
     sqlite3_wal_hook(database_.handle(), &SqliteWriter::note_wal_size, this);
     const BlockedSignals blocked;
@@ -399,7 +399,7 @@ Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, WriterEven
   const std::string directory = std::filesystem::path(path).parent_path().string();
   if (auto synced = util::sync_directory(directory.empty() ? "." : directory); !synced) return synced.error();
   return std::unique_ptr<Writer>(
-      std::make_unique<SqliteWriter>(std::move(*database), std::move(*attempts), events, options));
+      std::make_unique<SqliteWriter>(std::move(*database), std::move(*attempts), events, std::move(options)));
 }
 
 }  // namespace runner::store
