@@ -251,9 +251,18 @@ std::optional<std::string> find_state_dir(const Common& common) {
   return std::nullopt;
 }
 
-/// Where the spec is now. The record has where it was, before the directory of both was copied or moved.
+/// Where the spec is now. The record has where it was, before the directory of both was copied or moved. Of two specs
+/// that share a record, it is the one that ran.
 std::string spec_path_of(const Common& common, const store::StateDir& state_dir, const std::string& recorded) {
-  if (!common.spec_path.empty()) return absolute_path(common.spec_path).string();
+  if (!common.spec_path.empty()) {
+    const fs::path typed = absolute_path(common.spec_path);
+    const fs::path other = typed.parent_path() / fs::path(recorded).filename();
+    std::error_code error;
+    if (other == typed || !fs::exists(other, error)) return typed.string();
+    complain("this run is of " + display_path(other.string()) + ", which shares its record with " +
+             display_path(typed.string()) + ": give one of them another `name`");
+    return other.string();
+  }
   const fs::path runner_dir = fs::path(state_dir.path()).parent_path();
   const fs::path beside = runner_dir.parent_path() / fs::path(recorded).filename();
   std::error_code error;

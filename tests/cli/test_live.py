@@ -146,6 +146,16 @@ class Live(RunnerTest):
         self.assertEqual(self.ok("logs", "jobs.yaml", "0").stdout, "try 3\n")
         self.assertIn("has no attempt 4", self.ok("logs", "jobs.yaml", "0", "--attempt", "4", code=2).stderr)
 
+    def test_of_two_specs_of_one_name_the_one_that_ran_is_shown(self):
+        for name in "ab":
+            self.write(f"{name}.yaml", f"name: x\nslices: 0-0\ncommand: echo {name}\n")
+        self.ok("a.yaml")
+        self.ok("b.yaml")
+        status = self.ok("status", "a.yaml")
+        self.assertIn("runner: this run is of b.yaml, which shares its record with a.yaml: give one", status.stderr)
+        self.assertIn("b.yaml", status.stdout)
+        self.assertEqual(self.ok("status", "b.yaml").stderr, "")
+
     def test_looking_does_not_disturb(self):
         """Readers come and go while a run records thousands of ends; none of them fails, nothing is missing."""
         self.spec("slices: 0-2999\nn_procs: 4\ncommand: [/bin/true]\n")
