@@ -42,7 +42,7 @@ exit status:
   0  every slice succeeded             4    the record could not be kept (disk full, I/O error)
   1  some slices did not               70   a bug in runner
   2  wrong usage or spec               75   another run of this spec is live
-  3  stopped early (max_failed, cancel)  128+n  ended by signal n
+  3  stopped by max_failed or cancel   128+n  ended by signal n
 )";
 
 /// The subcommands; the first word of the command line, or a spec for `run`.
