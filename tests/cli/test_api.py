@@ -22,6 +22,20 @@ class Api(ControlTest):
         self.let_go(0, 1, 2, 3, 4, 5)
         self.finish(self.process)
 
+    def send_raw(self, *pieces):
+        """Until the server has said all it has to say, or has hung up."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(self.path())
+            try:
+                for piece in pieces:
+                    client.sendall(piece)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(65536):
+                    pass
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
     def test_the_socket_is_its_owners_alone(self):
         mode = os.stat(self.path()).st_mode
         self.assertTrue(stat.S_ISSOCK(mode))
@@ -101,17 +115,7 @@ class Api(ControlTest):
 
     def test_a_trailer_without_end_does_no_harm(self):
         for size in (1000, 10_000, 40_000, 70_000, 1_000_000):
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(30)
-                client.connect(self.path())
-                try:
-                    client.sendall(b"POST /v1/suspend HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nH: " + b"x" * size)
-                    client.sendall(b"\r\n\r\n")
-                    client.shutdown(socket.SHUT_WR)
-                    while client.recv(65536):
-                        pass
-                except (BrokenPipeError, ConnectionResetError):
-                    pass
+            self.send_raw(b"POST /v1/suspend HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nH: " + b"x" * size, b"\r\n\r\n")
         self.assertEqual(self.ask("GET", "/v1/run")[0], 200)
         self.ask("POST", "/v1/resume", {})
         self.end()
@@ -133,16 +137,7 @@ class Api(ControlTest):
                 else:
                     text[at:at] = text[:at]
                 text = text or bytearray(b"G")
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(30)
-                client.connect(self.path())
-                try:
-                    client.sendall(text)
-                    client.shutdown(socket.SHUT_WR)
-                    while client.recv(65536):
-                        pass
-                except (BrokenPipeError, ConnectionResetError):
-                    pass
+            self.send_raw(text)
         for long_one in (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n",
                          b"POST /v1/suspend HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"):
             with socket.socket(socket.AF_UNIX) as client:
