@@ -63,8 +63,11 @@ void CounterFiles::settle(const core::AttemptId& id, core::Ending& ending) {
 util::Result<std::vector<core::Counted>> CounterFiles::take(const core::AttemptId& id) {
   struct stat info {};
   // Most attempts count nothing. This look needs no descriptor, of which there may be none left.
-  if (::lstat(path(id).c_str(), &info) != 0 && errno == ENOENT) return std::vector<core::Counted>();
-  const auto file = util::open_beneath(dir_, name(id), O_RDONLY | O_NONBLOCK);
+  const std::string named = name(id);
+  const int found =
+      dir_ ? ::fstatat(dir_.get(), named.c_str(), &info, AT_SYMLINK_NOFOLLOW) : ::lstat(path(id).c_str(), &info);
+  if (found != 0 && errno == ENOENT) return std::vector<core::Counted>();
+  const auto file = util::open_beneath(dir_, named, O_RDONLY | O_NONBLOCK);
   if (!file) return util::Error{"its counters cannot be read: " + file.error().message};
   const auto bytes = read_all(*file);
   drop(id);

@@ -113,6 +113,7 @@ void LocalExecutor::Impl::signal_running(Running& running, const std::vector<pro
   if (running.killed_at) {
     proc::signal_tree(running.pid, tree, SIGKILL);
     std::vector<pid_t> pids;
+    pids.reserve(tree.size());
     for (const auto& process : tree) pids.push_back(process.pid);
     running.outruns_us = running.killed && std::ranges::any_of(pids, [&](pid_t pid) {
                            return std::ranges::find(*running.killed, pid) == running.killed->end();

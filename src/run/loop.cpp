@@ -25,6 +25,7 @@ constexpr auto kReportGap = std::chrono::seconds(1);
 
 std::vector<std::uint32_t> amounts_of(const std::vector<core::Limit>& limits) {
   std::vector<std::uint32_t> amounts;
+  amounts.reserve(limits.size());
   for (const auto& limit : limits) amounts.push_back(limit.amount);
   return amounts;
 }

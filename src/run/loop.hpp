@@ -145,6 +145,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void tell_claimed(const core::AttemptId& id, const std::string& key);
   void move_run(core::State state, const std::string& reason = {});
   [[nodiscard]] util::WallTime wall_now() const;
+  [[nodiscard]] core::Event make_event(core::SystemKind kind, std::string name, core::State state) const;
   [[nodiscard]] core::Event run_event(core::State state) const;
   [[nodiscard]] core::Event job_event(std::uint32_t job, core::State state) const;
   /// Of a slice that has no process.

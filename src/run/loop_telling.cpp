@@ -1,7 +1,5 @@
 // The part of the loop that tells: what has happened becomes an event once it is on disk, for the view, run.log and the
 // observers.
-#include <unistd.h>
-
 #include <utility>
 
 #include "log/logger.hpp"
@@ -32,30 +30,31 @@ util::WallTime Loop::wall_now() const {
   return util::wall_now_after(begun_at_, util::steady_now() - begun_);
 }
 
-core::Event Loop::run_event(core::State state) const {
+/// Of this process, now.
+core::Event Loop::make_event(core::SystemKind kind, std::string name, core::State state) const {
   core::Event event;
   event.at = wall_now();
-  event.kind = core::SystemKind::run;
+  event.kind = kind;
+  event.name = std::move(name);
   event.state = state;
-  event.name = setup_.spec->name;
-  event.pid = ::getpid();
+  event.pid = setup_.view.info.pid;
   return event;
 }
 
+core::Event Loop::run_event(core::State state) const {
+  return make_event(core::SystemKind::run, setup_.spec->name, state);
+}
+
 core::Event Loop::job_event(std::uint32_t job, core::State state) const {
-  core::Event event = run_event(state);
-  event.kind = core::SystemKind::job;
+  core::Event event = make_event(core::SystemKind::job, setup_.spec->jobs[job].name, state);
   event.id.job = job;
-  event.name = setup_.spec->jobs[job].name;
   return event;
 }
 
 core::Event Loop::slice_event(const core::AttemptId& id, const std::string& key, core::State state) const {
-  core::Event event = run_event(state);
-  event.kind = core::SystemKind::slice;
+  core::Event event = make_event(core::SystemKind::slice, slice_name(id, key), state);
   event.id = id;
   event.key = key;
-  event.name = slice_name(id, key);
   return event;
 }
 

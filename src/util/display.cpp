@@ -18,6 +18,11 @@ bool is_control(char32_t c) {
   return c < 0x20 || (c >= 0x7F && c <= 0x9F);
 }
 
+/// Printable ASCII, as nearly all text is: displayed as it is.
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
+}
+
 /// How one character (valid, or a single stray byte) is displayed.
 std::string escape_one(std::string_view bytes, CodePoint c) {
   if (c.value == '\n' && c.length == 1) return "\\n";
@@ -103,6 +108,7 @@ bool is_deceptive(char32_t c) {
 }
 
 std::string escape_for_display(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes && is_plain(text)) return std::string(text);
   std::string out;
   while (!text.empty()) {
     const CodePoint c = decode_utf8(text);
