@@ -1,7 +1,7 @@
 // How many slices at a time a machine and its limits allow.
 #include <doctest/doctest.h>
 
-#include "run/session.hpp"
+#include "run/capacity.hpp"
 
 using namespace runner;
 

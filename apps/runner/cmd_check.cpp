@@ -8,7 +8,7 @@
 #include "core/template.hpp"
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
-#include "run/session.hpp"
+#include "run/capacity.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {

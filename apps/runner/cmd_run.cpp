@@ -23,6 +23,7 @@
 #include "report/format.hpp"
 #include "report/output_pump.hpp"
 #include "report/printer.hpp"
+#include "run/capacity.hpp"
 #include "run/loop.hpp"
 #include "run/session.hpp"
 #include "util/text.hpp"

@@ -1,7 +1,8 @@
+#include "run/line_diff.hpp"
+
 #include <algorithm>
 #include <vector>
 
-#include "run/session.hpp"
 #include "util/text.hpp"
 
 namespace runner::run {

@@ -12,7 +12,6 @@
 #include "core/run_view.hpp"
 #include "core/scheduler.hpp"
 #include "core/spec.hpp"
-#include "host/machine.hpp"
 #include "store/state_dir.hpp"
 #include "store/store.hpp"
 
@@ -29,11 +28,11 @@ struct SessionRequest {
   std::function<void(const std::string&)> notice = [](const std::string&) {};  ///< what the user should know meanwhile
 };
 
-/// Why there is no session. Nothing was started and nothing was changed.
+/// Why there is no session. Nothing was started, and of the record nothing was changed.
 struct Refusal {
   enum class Why : std::uint8_t { usage, live, record };
-  Why why = Why::usage;
   std::string message;
+  Why why = Why::usage;
 };
 
 struct Session {
@@ -55,19 +54,5 @@ struct Session {
 };
 
 std::variant<Session, Refusal> open_session(const SessionRequest& request);
-
-/// n_procs as a number of slots, and the CPUs and memory that declared needs are held against. What limits leave no
-/// room for is not tried: a slice that could be started but cannot start its own processes would fail.
-struct Capacity {
-  core::Resources resources;
-  std::uint32_t most_slots = 100'000;  ///< what there is room for; the spec takes no more
-  std::string most_slots_because{};    ///< "" if no limit was found
-  std::string note;                    ///< why the slots are fewer than n_procs, for people; "" if they are not
-};
-/// `captured`: the slices' output goes through pipes (--print).
-Capacity capacity(const core::Spec& spec, const host::Machine& machine, bool captured);
-
-/// The lines that differ, as "  -3: old" and "  +3: new" with the number each has in its text; "" when equal.
-std::string line_diff(std::string_view before, std::string_view after);
 
 }  // namespace runner::run

@@ -93,11 +93,16 @@ bool is_plausible(const LockOwner& owner) {
   return owner.host != host_name() || ::access(("/proc/" + std::to_string(owner.pid)).c_str(), F_OK) == 0;
 }
 
-bool names_file(const std::string& path, int fd) {
+/// Whether the file that is open still has this name.
+Result<bool> names_file(const std::string& path, int fd) {
   struct stat opened {};
   struct stat named {};
-  return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
+  if (::fstat(fd, &opened) != 0) return errno_error("cannot look at the open " + path, errno);
+  if (::stat(path.c_str(), &named) != 0) {
+    if (errno == ENOENT) return false;
+    return errno_error("cannot look at " + path, errno);
+  }
+  return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
 /// Watches the note of a holder on another host for a sign of life.
@@ -140,7 +145,9 @@ std::string StateLock::place() const {
 }
 
 Result<void> StateLock::keep() {
-  if (!names_file(held_->path, held_->fd.get())) {
+  const auto is_there = names_file(held_->path, held_->fd.get());
+  if (!is_there) return is_there.error();
+  if (!*is_there) {
     return Error{held_->path + ": was removed or replaced while the run was live, and another run may have begun"};
   }
   const auto now = util::steady_now();
@@ -185,7 +192,9 @@ Result<std::variant<StateLock, LockOwner>> StateDir::lock(const LockOptions& opt
                              "(mount it with locking, or choose another place with --state-dir)",
                          refused);
     }
-    if (!names_file(path, fd->get())) continue;  // it was removed before we had the lock
+    const auto is_there = names_file(path, fd->get());
+    if (!is_there) return is_there.error();
+    if (!*is_there) continue;  // it was removed before we had the lock
     const auto shared = shared_file_system_of(path);
     if (!shared) return shared.error();
     const bool beats = options.shared || shared->has_value();

@@ -183,7 +183,9 @@ class Jobs(RunnerTest):
         self.ok("jobs.yaml")
         self.spec(PIPELINE.replace("merge:", "gather:"))
         for more in ([], ["--accept-changes"]):
-            self.assertIn("the jobs of ", self.ok("jobs.yaml", "--resume", *more, code=2).stderr)
+            refused = self.ok("jobs.yaml", "--resume", *more, code=2).stderr
+            self.assertIn("the jobs of ", refused)
+            self.assertRegex(refused, r"then: .*merge.*\n  now:  .*gather")
 
 
 if __name__ == "__main__":

@@ -142,6 +142,11 @@ class Resume(RunnerTest):
         self.assertIn("--slices 5-7", result.stderr)
         self.assertEqual(len(self.read("ran").split()), 5)
 
+    def test_a_new_run_that_is_refused_leaves_no_state_directory(self):
+        self.spec("slices: 0-9\ncommand: 'true'\n")
+        self.assertIn("--slices: ", self.ok("jobs.yaml", "--slices", "99", code=2).stderr)
+        self.assertFalse((self.dir / ".runner").exists())
+
     def test_settings_of_the_first_invocation_are_kept(self):
         self.spec("slices: 0-1\nvars: {x: none}\ncommand: echo {x} >> ran; test -e fixed\n")
         self.ok("jobs.yaml", "--set", "x=mine", code=1)
