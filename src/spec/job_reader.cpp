@@ -231,6 +231,7 @@ class JobReader {
       const auto limit = std::ranges::find(limits, key->value, &core::Limit::name);
       if (limit == limits.end()) {
         std::vector<std::string> names;
+        names.reserve(limits.size());
         for (const auto& known : limits) names.push_back(known.name);
         const auto nearest = util::closest(key->value, names);
         reader_.error(*key, "`uses` names `" + util::escape_for_display(key->value, 60) +
