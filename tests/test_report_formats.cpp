@@ -19,6 +19,7 @@ report::StatusSource source_of(core::RunView view, const TemporaryDirectory& dir
   use_utc();
   report::StatusSource source;
   source.view = std::move(view);
+  for (const auto& job : source.view.jobs) source.slices.push_back(core::IntervalSet::first_n(job.total()));
   source.context = context_of(dir.path());
   source.now = at(100);
   return source;

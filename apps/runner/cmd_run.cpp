@@ -24,6 +24,7 @@
 #include "report/output_pump.hpp"
 #include "report/printer.hpp"
 #include "run/capacity.hpp"
+#include "run/describe.hpp"
 #include "run/loop.hpp"
 #include "run/session.hpp"
 #include "util/text.hpp"
@@ -177,7 +178,18 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
   if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
 }
 
-/// By job: what the run is about, done or not.
+/// By job: what the run was begun with.
+std::vector<core::IntervalSet> begun_with(const run::Session& session) {
+  std::vector<core::IntervalSet> selected;
+  for (const auto& job : session.run.jobs) {
+    auto slices = run::parse_stored_selection(job.selection, job.slices);
+    assert(slices);  // the session made it
+    selected.push_back(std::move(*slices));
+  }
+  return selected;
+}
+
+/// By job: what this invocation is about, done or not.
 std::vector<core::IntervalSet> slices_of(const run::Session& session) {
   std::vector<core::IntervalSet> slices;
   for (const auto& plan : session.plans) {
@@ -189,9 +201,10 @@ std::vector<core::IntervalSet> slices_of(const run::Session& session) {
 }
 
 std::string status_text(const RunCommand& command, const core::Spec& spec, const run::Loop& loop,
-                        const std::string& run_dir) {
+                        const std::vector<core::IntervalSet>& slices, const std::string& run_dir) {
   report::StatusSource source;
   source.view = loop.view();
+  source.slices = slices;
   source.context = {.labels = labels_of(&spec),
                     .run_dir = run_dir,
                     .resume_command = resume_command(command.common, spec.path),
@@ -269,16 +282,16 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!start.survivors.empty()) log.warn(start.survivors);
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
-  const std::string control_path =
-      listen(server,
-             {.spec = &spec,
-              .slices = slices,
-              .view = [&loop]() -> const core::RunView& { return loop.view(); },
-              .status = [&] { return status_text(command, spec, loop, run_dir); },
-              .steer = [&loop](core::Steering what, const std::vector<std::string>& chosen,
-                               const std::string& by) { return loop.steer(what, chosen, by); },
-              .scale = [&loop](std::uint32_t n, const std::string& by) { return loop.scale(n, by); }},
-             session.state_dir, log);
+  const std::string control_path = listen(
+      server,
+      {.spec = &spec,
+       .slices = slices,
+       .view = [&loop]() -> const core::RunView& { return loop.view(); },
+       .status = [&, selected = begun_with(session)] { return status_text(command, spec, loop, selected, run_dir); },
+       .steer = [&loop](core::Steering what, const std::vector<std::string>& chosen,
+                        const std::string& by) { return loop.steer(what, chosen, by); },
+       .scale = [&loop](std::uint32_t n, const std::string& by) { return loop.scale(n, by); }},
+      session.state_dir, log);
   run::LoopResult result = loop.run(**writer, **executor);
   if (!control_path.empty()) control::remove_place(session.state_dir.path(), control_path);
   face.disconnect();

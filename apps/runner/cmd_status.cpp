@@ -6,28 +6,23 @@
 #include "core/template.hpp"
 #include "exit_codes.hpp"
 #include "report/format.hpp"
+#include "run/describe.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
 
 namespace {
 
-std::uint64_t slices_selected(const store::NewRun::Job& job) {
-  if (job.selection.empty()) return job.slices;
-  if (job.selection == store::kLeftOut) return 0;
-  std::uint64_t count = 0;
-  if (auto ranges = core::parse_ranges(job.selection)) {
-    for (const auto& range : *ranges) count += range.size();
-  }
-  return count;
-}
-
-util::Result<core::RunView> view_of(RecordedRun& run) {
-  core::RunView view;
+/// The view and the slices of `source`.
+util::Result<void> read_into(report::StatusSource& source, RecordedRun& run) {
+  core::RunView& view = source.view;
   view.info = run.stored.info;
   view.info.live = run.live;
   for (const auto& job : run.stored.jobs) {
-    view.jobs.emplace_back(job.name, slices_selected(job), job.kind).move(job.state, job.reason);
+    auto selected = run::parse_stored_selection(job.selection, job.slices);
+    if (!selected) return selected.error();
+    view.jobs.emplace_back(job.name, selected->count(), job.kind).move(job.state, job.reason);
+    source.slices.push_back(std::move(*selected));
   }
   auto read = run.reader->last_attempts(run.stored.info.id, [&](const core::AttemptRecord& record) {
     if (record.id.job < view.jobs.size()) view.jobs[record.id.job].add_record(record, run.live);
@@ -37,8 +32,7 @@ util::Result<core::RunView> view_of(RecordedRun& run) {
       if (id.job < view.jobs.size()) view.jobs[id.job].add_counted(counted);
     });
   }
-  if (!read) return read.error();
-  return view;
+  return read;
 }
 
 std::string command_of(const RecordedRun& run, const core::AttemptRecord& record) {
@@ -60,13 +54,11 @@ int status(const StatusCommand& command) {
   auto found = find_recorded_run(command.common, command.run_id);
   if (const auto* code = std::get_if<ExitCode>(&found)) return *code;
   auto* const run = &std::get<RecordedRun>(found);
-  auto view = view_of(*run);
-  if (!view) {
-    complain(view.error().message);
+  report::StatusSource source;
+  if (const auto read = read_into(source, *run); !read) {
+    complain(read.error().message);
     return kRecordFailed;
   }
-  report::StatusSource source;
-  source.view = std::move(*view);
   source.context = {
       .labels = labels_of(run->spec ? &*run->spec : nullptr),
       .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),

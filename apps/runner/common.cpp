@@ -276,7 +276,10 @@ std::optional<core::Spec> spec_of(const store::StoredRun& stored) {
   auto* spec = std::get_if<core::Spec>(&loaded);
   if (spec == nullptr || spec->jobs.size() != stored.jobs.size()) return std::nullopt;
   for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
-    if (spec->jobs[j].slices.fingerprint() != stored.jobs[j].fingerprint) return std::nullopt;
+    const core::SliceList& slices = spec->jobs[j].slices;
+    if (slices.fingerprint() != stored.jobs[j].fingerprint || slices.size() != stored.jobs[j].slices) {
+      return std::nullopt;
+    }
   }
   return std::move(*spec);
 }

@@ -7,6 +7,14 @@
 
 namespace runner::report {
 
+core::IntervalSet waiting_slices(const StatusSource& source, std::uint32_t job) {
+  if (job >= source.slices.size()) return {};
+  const core::JobView& view = source.view.jobs[job];
+  core::IntervalSet running;
+  for (const auto& [slice, attempt] : view.running()) running.insert(slice);
+  return source.slices[job].without(view.succeeded_slices()).without(view.failed_slices()).without(running);
+}
+
 const std::vector<Format>& formats() {
   static const std::vector<Format> kFormats = {
       {"table", "for people", write_status_table},

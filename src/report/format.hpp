@@ -18,6 +18,7 @@ using VisitAttempt = std::function<void(const core::AttemptRecord&)>;
 
 struct StatusSource {
   core::RunView view;
+  std::vector<core::IntervalSet> slices;  ///< by job: what the run was begun with; empty where it is not known
   ReportContext context;
   util::WallTime now{};
   bool color = false;
@@ -26,6 +27,9 @@ struct StatusSource {
   /// The command line an attempt ran; "" where it cannot be told any more.
   std::function<std::string(const core::AttemptRecord&)> command;
 };
+
+/// Neither ended for good nor running: as many as JobView::waiting() where StatusSource::slices are known, else none.
+core::IntervalSet waiting_slices(const StatusSource& source, std::uint32_t job);
 
 using Write = std::function<void(std::string_view)>;
 

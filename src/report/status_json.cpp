@@ -120,8 +120,9 @@ void write_running(JsonWriter& json, const core::AttemptRecord& record, std::opt
   json.end_object();
 }
 
-void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, const ReportContext& context,
-               util::WallTime now) {
+void write_job(JsonWriter& json, const StatusSource& source, std::uint32_t job) {
+  const core::JobView& view = source.view.jobs[job];
+  const ReportContext& context = source.context;
   json.begin_object();
   json.member("name", view.name());
   json.member("kind", core::name(view.kind()));
@@ -148,13 +149,14 @@ void write_job(JsonWriter& json, const core::JobView& view, std::uint32_t job, c
   json.end_object();
   slices_member(json, "failed_slices", view.failed_slices(), job, context);
   slices_member(json, "may_have_run", view.lost_slices(), job, context);
+  slices_member(json, "waiting_slices", waiting_slices(source, job), job, context);
   json.key("failures");
   json.begin_array();
   for (const auto& group : view.failure_groups()) write_failure(json, group, job, context);
   json.end_array();
   json.key("running_attempts");
   json.begin_array();
-  for (const auto& [slice, attempt] : view.running()) write_running(json, attempt.record, median, context, now);
+  for (const auto& [slice, attempt] : view.running()) write_running(json, attempt.record, median, context, source.now);
   json.end_array();
   json.end_object();
 }
@@ -180,8 +182,7 @@ util::Result<void> write_status_json(const StatusSource& source, const Write& wr
   json.end_object();
   json.key("jobs");
   json.begin_array();
-  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j)
-    write_job(json, source.view.jobs[j], j, source.context, source.now);
+  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) write_job(json, source, j);
   json.end_array();
   const bool left = !source.view.is_complete();
   text_or_null(json, "resume",

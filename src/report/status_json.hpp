@@ -5,7 +5,7 @@
 //    jobs: [{name, kind, state, reason, total, succeeded, failed, running, waiting, retries, total_runtime_s,
 //            median_runtime_s|null,
 //            outcomes: {<outcome>: count},
-//            failed_slices: SLICES, may_have_run: SLICES,
+//            failed_slices: SLICES, may_have_run: SLICES, waiting_slices: SLICES,
 //            failures: [{cause, outcome, exit_code|null, signal|null, slices: SLICES,
 //                        example: {index, key, attempt, detail, log|null, last_line|null}}],
 //            running_attempts: [{index, key, attempt, pid, host, started_at|null, log|null, progress|null,

@@ -109,6 +109,14 @@ std::string job_state_text(const core::JobView& job, bool live, const Style& sty
   return text;
 }
 
+/// Of a run that is over: which slices it did not come to. Not where that is all of them.
+std::string not_run_text(const StatusSource& source, std::uint32_t j) {
+  const core::IntervalSet slices = source.view.info.live ? core::IntervalSet() : waiting_slices(source, j);
+  if (slices.empty() || slices.count() == source.view.jobs[j].total()) return {};
+  return "\n  not run, " + count_of(slices.count(), "slice", "slices") + ": " +
+         readable_selection(source.context, j, slices) + "\n";
+}
+
 std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {
   const core::JobView& job = source.view.jobs[j];
   std::string out = "slices  " + util::format_count(job.total()) + ": " + count_text(job, style, false);
@@ -125,6 +133,7 @@ std::string job_text(const StatusSource& source, std::uint32_t j, const Style& s
   if (!job.running().empty()) out += "\n" + running_text(job, source.now);
   const std::string failures = failure_text(job, j, source.context, style);
   if (!failures.empty()) out += "\n" + failures;
+  out += not_run_text(source, j);
   return out;
 }
 

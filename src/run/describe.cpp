@@ -74,16 +74,16 @@ std::string stored_selection(const core::JobSpec& job, const std::optional<core:
   return selection->count() == job.slices.size() ? std::string() : selection->to_string();
 }
 
-Result<core::IntervalSet> parse_stored_selection(const std::string& text, const core::JobSpec& job) {
-  if (text.empty()) return core::IntervalSet::first_n(job.slices.size());
+Result<core::IntervalSet> parse_stored_selection(const std::string& text, std::uint64_t slices) {
+  if (text.empty()) return core::IntervalSet::first_n(slices);
   if (text == kLeftOut) return core::IntervalSet();
   auto ranges = core::parse_ranges(text);
   if (!ranges) return ranges.error();
   core::IntervalSet set;
   for (const auto& range : *ranges) {
-    if (range.first < 0 || static_cast<std::uint64_t>(range.last) >= job.slices.size() || range.step != 1) {
+    if (range.first < 0 || static_cast<std::uint64_t>(range.last) >= slices || range.step != 1) {
       return Error{"the record is damaged: it has slices " + to_string(range) + " selected, of " +
-                   util::format_count(job.slices.size())};
+                   util::format_count(slices)};
     }
     set.insert_range(static_cast<std::uint64_t>(range.first), static_cast<std::uint64_t>(range.last));
   }

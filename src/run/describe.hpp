@@ -21,7 +21,8 @@ core::RunInfo info_of(const store::NewRun& run);
 
 /// A selection as it is stored: by index, "" for everything, store::kLeftOut for a job that is left out (nullopt).
 std::string stored_selection(const core::JobSpec& job, const std::optional<core::IntervalSet>& selection);
-/// The other way; a job that is left out has nothing selected. An error: the record is damaged.
-util::Result<core::IntervalSet> parse_stored_selection(const std::string& text, const core::JobSpec& job);
+/// The other way, of a job of so many slices; one that is left out has nothing selected. An error: the record is
+/// damaged.
+util::Result<core::IntervalSet> parse_stored_selection(const std::string& text, std::uint64_t slices);
 
 }  // namespace runner::run

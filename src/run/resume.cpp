@@ -159,7 +159,7 @@ class ResumePlan {
         return Refusal{"run " + stored_.info.id + " was begun with --slices, and the list of slices changed since: " +
                        "start a new run: runner " + request_.run_args + " --slices ..."};
       }
-      auto selection = parse_stored_selection(chosen, job);
+      auto selection = parse_stored_selection(chosen, job.slices.size());
       if (!selection) return Refusal{selection.error().message, Refusal::Why::record};
       session_.run.jobs[j].selection = chosen == kLeftOut ? chosen : stored_selection(job, *selection);
       session_.view.jobs.emplace_back(job.name, selection->count(), job.kind);

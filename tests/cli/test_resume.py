@@ -142,6 +142,16 @@ class Resume(RunnerTest):
         self.assertIn("--slices 5-7", result.stderr)
         self.assertEqual(len(self.read("ran").split()), 5)
 
+    def test_status_lists_what_a_stopped_run_did_not_come_to(self):
+        self.spec("slices: 0-19\nn_procs: 1\nmax_failed: 2\ncommand: echo {slice} >> ran; test {slice} -gt 8\n")
+        self.ok("jobs.yaml", "--slices", "3-14", code=3)
+        ran = len(self.read("ran").split())
+        waiting = self.status()["jobs"][0]["waiting_slices"]
+        self.assertEqual((waiting["count"], waiting["indices"]), (12 - ran, [[3 + ran, 14]]))
+        self.assertIn(f"not run, {12 - ran} slices: {waiting['selection']}\n", self.ok("status", "jobs.yaml").stdout)
+        self.ok("jobs.yaml", "--resume", "--slices", "9-14")
+        self.assertEqual(self.status()["jobs"][0]["waiting_slices"]["indices"], [[3 + ran, 8]] if ran < 6 else [])
+
     def test_a_new_run_that_is_refused_leaves_no_state_directory(self):
         self.spec("slices: 0-9\ncommand: 'true'\n")
         self.assertIn("--slices: ", self.ok("jobs.yaml", "--slices", "99", code=2).stderr)
