@@ -184,7 +184,33 @@ TEST_CASE("a reader that goes away is told once, and what comes later is dropped
   io.run();
   CHECK(errors == std::vector<int>{EPIPE});
   CHECK(pump.broken());
+  CHECK(pump.lost() == 0);
   CHECK(pump.ready());
+}
+
+TEST_CASE("what a full disk does not take is lost, also when only flush finds out") {
+  asio::io_context io;
+  auto full = util::open_file("/dev/full", O_WRONLY);
+  REQUIRE(full.ok());
+  OutputPump at_once(io, full->get());
+  at_once.write("text");
+  CHECK(at_once.lost() == ENOSPC);
+
+  const TemporaryDirectory dir;
+  auto pipe = util::make_pipe();
+  OutputPump late(io, pipe->write.get());
+  late.write(numbered(2 * kMiB));  // fills the pipe and waits
+  late.write_file(file_with(dir, "short"), 10);
+  CHECK(late.lost() == 0);
+  std::thread reader([&] {
+    std::vector<char> buffer(kMiB);
+    std::size_t left = 2 * kMiB + 5;
+    while (left > 0)
+      left -= static_cast<std::size_t>(std::max<ssize_t>(::read(pipe->read.get(), buffer.data(), buffer.size()), 0));
+  });
+  late.flush();
+  reader.join();
+  CHECK(late.lost() == EIO);
 }
 
 TEST_CASE("a closed stdout is an error and not a crash") {

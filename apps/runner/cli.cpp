@@ -39,7 +39,7 @@ in a slice:
   runner count NAME [N]                     add N (or 1) to a counter of the run, if this attempt succeeds
 
 exit status:
-  0  every slice succeeded             4    the record could not be kept (disk full, I/O error)
+  0  every slice succeeded             4    the record or stdout could not be written (disk full, I/O error)
   1  some slices did not               70   a bug in runner
   2  wrong usage or spec               75   another run of this spec is live
   3  stopped by max_failed or cancel   128+n  ended by signal n

@@ -124,6 +124,13 @@ class Face {
     out_.flush();
     if (err_) err_->flush();
   }
+  /// After flush(): why not all that was to be printed could be, "" where it was.
+  [[nodiscard]] std::string print_failed() const {
+    if (!printer_) return {};
+    if (out_.lost() != 0) return util::errno_error("cannot write to stdout", out_.lost()).message;
+    if (err_ && err_->lost() != 0) return util::errno_error("cannot write to stderr", err_->lost()).message;
+    return {};
+  }
 
  private:
   /// One pump for both where both are the same file, so that lines do not get between each other's pieces.
@@ -314,6 +321,11 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   const auto is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); };
   while (!io.stopped() && !is_lost()) io.run_for(std::chrono::milliseconds(250));
   if (!is_lost()) face.flush();
+  if (const std::string why = face.print_failed(); !why.empty()) {
+    complain("not all of the slices' output was printed: " + why + "; their logs have it: runner logs " +
+             spec_arguments(command.common, spec.path) + " SLICE");
+    return kRecordFailed;
+  }
   return exit_code(result, wanted);
 }
 

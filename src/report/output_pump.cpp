@@ -41,6 +41,7 @@ enum class Way : std::uint8_t {
 struct Target {
   util::Fd fd;
   Way way = Way::careful;
+  bool is_terminal = false;
 };
 
 Target open_target(int fd) {
@@ -66,6 +67,7 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
  public:
   Queue(asio::io_context& io, int fd, PumpEvents events)
       : target_(open_target(fd)), events_(std::move(events)), wait_(io) {
+    target_.is_terminal = ::isatty(fd) == 1;
     if (target_.way == Way::direct) return;
     util::Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
     epoll_event event{};
@@ -78,7 +80,7 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
   }
 
   void push(std::string_view text) {
-    if (broken_ || text.empty()) return;
+    if (broken() || text.empty()) return;
     // Not onto a long one: what is written of a text is freed with all of it.
     if (items_.empty() || items_.back().file.is_open() || items_.back().text.size() > kFileBlock) items_.emplace_back();
     items_.back().text += text;
@@ -87,7 +89,7 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
   }
 
   void push_file(util::Fd file, std::uint64_t size) {
-    if (broken_ || size == 0) return;
+    if (broken() || size == 0) return;
     Item& item = items_.emplace_back();
     item.file = std::move(file);
     item.left = size;
@@ -95,17 +97,21 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
     pushed();
   }
 
-  [[nodiscard]] bool ready() const { return broken_ || (bytes_ <= kMaxBytes && files_ <= kMaxFiles); }
-  [[nodiscard]] bool broken() const { return broken_; }
+  [[nodiscard]] bool ready() const { return broken() || (bytes_ <= kMaxBytes && files_ <= kMaxFiles); }
+  [[nodiscard]] bool broken() const { return error_ != 0; }
+  [[nodiscard]] int lost() const {
+    const bool reader_left = error_ == EPIPE || error_ == ECONNRESET || (error_ == EIO && target_.is_terminal);
+    return reader_left ? 0 : error_;
+  }
 
   void flush() {
-    while (!broken_ && !items_.empty()) {
+    while (!broken() && !items_.empty()) {
       const int error = write_once();
       if (error == EAGAIN) {
         pollfd p{target_.fd.get(), POLLOUT, 0};
         ::poll(&p, 1, -1);
       } else if (error != 0) {
-        broken_ = true;
+        error_ = error;
       }
     }
     items_.clear();
@@ -216,7 +222,7 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
   }
 
   void fail(int error) {
-    broken_ = true;
+    error_ = error;
     items_.clear();
     bytes_ = files_ = 0;
     // Later, because this may be inside of write().
@@ -231,9 +237,9 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
   std::deque<Item> items_;
   std::size_t bytes_ = 0;
   std::size_t files_ = 0;
+  int error_ = 0;  ///< what broke it
   bool waiting_ = false;
   bool stalled_ = false;  ///< ready() was false since drained was last called
-  bool broken_ = false;
 };
 
 OutputPump::OutputPump(asio::io_context& io, int fd, PumpEvents events)
@@ -257,6 +263,10 @@ bool OutputPump::ready() const {
 
 bool OutputPump::broken() const {
   return queue_->broken();
+}
+
+int OutputPump::lost() const {
+  return queue_->lost();
 }
 
 void OutputPump::flush() {

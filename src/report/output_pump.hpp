@@ -37,6 +37,9 @@ class OutputPump final : public TextSink {
   /// False while more than 1 MiB, or more than 64 files, are queued.
   [[nodiscard]] bool ready() const override;
   [[nodiscard]] bool broken() const;
+  /// errno, when something that somebody would have read could not be written; 0 when it could, or the reader went away
+  /// (a pipe or socket was closed, a terminal hung up). Final after flush().
+  [[nodiscard]] int lost() const;
 
   /// Writes all that is queued, and blocks for it: at the end, after the loop. No callbacks.
   void flush();

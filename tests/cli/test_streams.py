@@ -50,10 +50,22 @@ class Streams(RunnerTest):
             for options in ("", "--print line", "--print group"):
                 with self.subTest(redirection=redirection, options=options):
                     self.spec(SPEC)
-                    result = self.shell(f'"$RUNNER" jobs.yaml {options} {redirection}')
+                    result = self.shell(f'"$RUNNER" jobs.yaml {options} {redirection}', code=4 if options else 0)
                     self.check_run()
                     if options and redirection == ">/dev/full":
                         self.assertIn("cannot write to stdout: No space left on device", result.stderr)
+
+    def test_printed_output_that_is_lost_is_an_error_however_quiet(self):
+        for options in ("-q", "", "-v"):
+            for how in ("line", "group"):
+                with self.subTest(options=options, how=how):
+                    self.spec("slices: 0-2\ncommand: echo {slice}\n")
+                    result = self.shell(f'"$RUNNER" {options} --print {how} jobs.yaml >/dev/full', code=4)
+                    self.assertEqual(result.stderr.splitlines()[-1],
+                                     "runner: not all of the slices' output was printed: cannot write to stdout: No space "
+                                     "left on device; their logs have it: runner logs jobs.yaml SLICE")
+                    self.assertEqual(self.rows("SELECT count(*) FROM attempt WHERE outcome = 'succeeded'"), [(3,)])
+                    shutil.rmtree(self.state_dir())
 
     def test_data_that_cannot_be_written_is_a_failure(self):
         self.spec(SPEC)
