@@ -229,3 +229,16 @@ TEST_CASE("every example in config/ loads") {
   }
   CHECK(count >= 6);
 }
+
+TEST_CASE("slices may share a file for their output only where nothing is lost in it") {
+  CHECK(test::load_wrong("command: echo\nslices: 0-0\nstdout: all.csv\n") == "");
+  CHECK(test::load_wrong("command: echo\nslices: 0-9\nstdout: /dev/null\n") == "");
+  CHECK(test::load_wrong("command: echo\nslices: 0-9\nstdout: all-{index}.csv\n") == "");
+  CHECK(test::load_wrong("command: echo\nslices: {list: [a, b]}\nvars: {of: \"{item}.csv\"}\nstdout: \"{of}\"\n") ==
+        "");
+  std::string list = "x";
+  for (int i = 0; i < 2000; ++i) list += ", x" + std::to_string(i);
+  const std::string wrong =
+      test::load_wrong("command: echo\nslices: {list: [" + list + ", x]}\nstdout: \"{item}.csv\"\n");
+  CHECK(wrong.find("slices `x` and `x#2` would both write to `x.csv`") != std::string::npos);
+}

@@ -13,6 +13,9 @@
 namespace runner::spec {
 namespace {
 
+/// So many slices are looked at one by one, and the last: enough to see what a list has in common, and no time at all.
+constexpr std::uint64_t kComparedSlices = 1000;
+
 bool contains(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -251,6 +254,7 @@ class JobReader {
     }
     if (const Node* node = map_.find("stdout"); node != nullptr && reader_.nonempty_text(*node, "stdout")) {
       job_.stdout_path = read_template(*node, "stdout");
+      if (job_.stdout_path) refuse_shared_stdout(*node);
     }
     const Node* outputs = map_.find("outputs");
     if (outputs == nullptr || !reader_.is_list(*outputs, "outputs", "[\"out/{slice}.csv\"]")) return;
@@ -258,6 +262,24 @@ class JobReader {
       const std::string label = "outputs[" + std::to_string(i) + "]";
       if (!reader_.nonempty_text(outputs->items[i], label)) continue;
       if (auto path = read_template(outputs->items[i], label)) job_.outputs.push_back(std::move(*path));
+    }
+  }
+
+  /// Every attempt begins its file anew, so of two slices with one file only the output of the later would be left.
+  void refuse_shared_stdout(const Node& node) {
+    std::map<std::string, std::uint64_t> writers;
+    const std::uint64_t count = job_.slices.size();
+    for (std::uint64_t i = 0; i < count; i = i + 1 < kComparedSlices ? i + 1 : std::max(i + 1, count - 1)) {
+      const auto variables = core::attempt_variables(job_, {.slice = i, .run_id = "run"});
+      const auto path = variables ? job_.stdout_path->expand(*variables) : variables.error();
+      if (!path || path->starts_with("/dev/")) continue;  // what does not expand makes its slice not_started
+      const auto [writer, is_new] = writers.emplace(*path, i);
+      if (is_new) continue;
+      const auto shown = [](const std::string& text) { return "`" + util::escape_for_display(text, 60) + "`"; };
+      return reader_.error(node, "`stdout`: slices " + shown(job_.slices.key(writer->second)) + " and " +
+                                     shown(job_.slices.key(i)) + " would both write to " + shown(*path) +
+                                     ", each over what the other wrote: put {slice} into the name (for one file of "
+                                     "all leave `stdout` out, and run with --print group >FILE)");
     }
   }
 
