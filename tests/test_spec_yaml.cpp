@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "spec/folded_command.hpp"
 #include "spec/hints.hpp"
 #include "spec/yaml_surprise.hpp"
 #include "spec/yaml_tree.hpp"
@@ -105,4 +106,25 @@ TEST_CASE("a spec cut off or damaged anywhere gives problems and never a crash")
 TEST_CASE("a hundred thousand brackets are refused at once") {
   CHECK(test::load_wrong("a: " + std::string(100'000, '[')).find("nested more than 32 levels deep") !=
         std::string::npos);
+}
+
+TEST_CASE("a line of a folded command is split off by its indentation only where the shell would end a command") {
+  const auto split = [](const std::string& lines) {
+    const spec::Source source("spec.yaml", "a: >\n" + lines);
+    spec::Problems problems(source);
+    const auto root = spec::parse_yaml(source, problems);
+    const auto at = spec::line_split_off(*root->find("a"));
+    return at ? root->find("a")->value.substr(*at) : std::string();
+  };
+  CHECK(split("  prog\n    --b\n  --c\n") == "--b\n--c\n");
+  CHECK(split("  a\n\n  for x in y; do\n    prog\n      --b\n  done\n") == "--b\ndone\n");
+  CHECK(split("  prog 'it'\n  \t--b\n") == "--b\n");
+  CHECK(split("  prog\n  --b\n") == "");
+  CHECK(split("  prog\n\n    --b\n") == "");
+  CHECK(split("  prog \\\n    --b\n") == "");
+  CHECK(split("  prog |\n    sort &&\n      true\n") == "");
+  CHECK(split("  if true; then\n    echo yes\n  fi\n") == "");
+  CHECK(split("  awk '\n    { print }' x\n") == "");
+  CHECK(split("  x=$(prog\n    --b)\n") == "");
+  CHECK(split("  cat <<EOF\n    text\n  EOF\n") == "");
 }

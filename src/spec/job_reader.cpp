@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "spec/folded_command.hpp"
 #include "spec/job_rules.hpp"
 #include "spec/limits.hpp"
 #include "spec/slices_reader.hpp"
@@ -200,8 +201,14 @@ class JobReader {
       reader_.error(map_.own(), "`command` is missing: what to run for each slice, such as command: ./analyse {slice}");
     } else if (node->kind == Node::Kind::list) {
       read_command_list(*node);
-    } else if (const auto text = reader_.nonempty_text(*node, "command"); text && names_certain_) {
-      take_command(core::CommandTemplate::parse_shell(*text, names_), *node);
+    } else if (const auto text = reader_.nonempty_text(*node, "command")) {
+      if (const auto line = line_split_off(*node)) {
+        reader_.template_error(*node, {"`command`: YAML keeps the break before a line that is indented more than the "
+                                       "one above, in `>` too, so this would be a command of its own: indent it as "
+                                       "the one above, or write `|` if it is one",
+                                       *line});
+      }
+      if (names_certain_) take_command(core::CommandTemplate::parse_shell(*text, names_), *node);
     }
   }
 
