@@ -53,7 +53,7 @@ class JobsReader {
     }();
     const Node& own = map_.items[j];
     const std::string label = "jobs." + key.value;
-    if (!reader_.is_map(own, label, "{command: ./analyse {slice}}")) return;
+    if (!reader_.is_map(own, label, "{command: \"./analyse {slice}\"}")) return;
     reader_.check_keys(own, label, known);
     JobContext context = context_;
     context.name = key.value;

@@ -29,6 +29,17 @@ std::optional<SyntaxError> text_behind_value(const Source& source, const ParserS
   return std::nullopt;
 }
 
+/// Within a list in [] or a map in {} a text without quotes ends at a brace: `{command: ./analyse {slice}}`.
+std::optional<SyntaxError> brace_in_plain_text(const Source& source, std::size_t offset) {
+  const std::string_view here = source.text().substr(std::min(offset, source.text().size()), 1);
+  if (here != "{" && here != "[") return std::nullopt;
+  const std::size_t start = source.line_start(offset);
+  const std::string_view before = source.text().substr(start, offset - start);
+  if (before.find_first_not_of(" \t") == std::string_view::npos) return std::nullopt;  // a bracket above is unclosed
+  return SyntaxError{offset, "within `{...}` and `[...]` a text without quotes ends before `" + std::string(here) +
+                                 "`: put the whole text in quotes"};
+}
+
 std::optional<std::string> wrong_first_character(std::string_view text, std::size_t offset) {
   if (offset >= text.size()) return std::nullopt;
   const std::string first = "`" + std::string(1, text[offset]) + "`";
@@ -89,6 +100,7 @@ SyntaxError explain(const Source& source, const ParserState& state) {
   }
   if (auto error = text_behind_value(source, state)) return *error;
   if (state.open_flow && contains(state.message, "flow not found")) {
+    if (auto error = brace_in_plain_text(source, state.offset)) return *error;
     const char opening = source.text()[*state.open_flow];
     return {*state.open_flow, std::string("`") + opening + "` is never closed by `" + (opening == '{' ? '}' : ']') +
                                   "` (a text that begins with it must be in quotes)"};
