@@ -242,6 +242,20 @@ TEST_CASE("where no quoting is certain a harmless value is inserted and any othe
       "instead, or put it in plain double quotes, or write the command as a list");
 }
 
+TEST_CASE("what is proposed instead of a value works at its place in a here-document") {
+  const auto proposed = [](std::string_view source) {
+    const std::string error = shell_text(source, {{"x", "a b"}});
+    return error.substr(std::min(error.size(), error.find("\": ") + 3));
+  };
+  CHECK(proposed("cat <<EOF\n{x}\nEOF") ==
+        "use $RUNNER_VAR_X there instead, without quotes, which would stay in the text");
+  CHECK(proposed("cat <<'EOF'\n{x}\nEOF") ==
+        "write <<EOF without quotes, and use $RUNNER_VAR_X there instead (a backslash before any $, ` or \\ "
+        "that is to stay)");
+  CHECK(proposed("cat <<\\EOF\n{x}\nEOF") ==
+        "use $RUNNER_VAR_X there instead, in double quotes only if that is outside of the here-document");
+}
+
 TEST_CASE("what only looks uncertain is not") {
   for (const std::string source : {"echo $(a) {x}",
                                    "echo \"$(a \")\" ')')\" {x}",

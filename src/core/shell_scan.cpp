@@ -164,7 +164,10 @@ class Scanner {
     for (; at_ < body.end; ++at_) {
       if (text_[at_] != kPlaceholderMark) continue;
       add(Quoting::uncertain, here_document_->expands && follows_name(), kHereDocument);
+      places_.back().where =
+          here_document_->expands ? "in a here-document" : "in a here-document with a quoted delimiter";
       places_.back().delimiter = here_document_->delimiter;
+      places_.back().remedy = here_document_->expands ? Remedy::bare_variable : Remedy::unquoted_delimiter;
     }
     at_ = body.after;
     here_document_.reset();
@@ -389,7 +392,8 @@ class Scanner {
   }
 
   void add(Quoting quoting, bool strict, std::string_view where = {}) {
-    places_.push_back({quoting, strict, where, {}});
+    const Remedy remedy = where == kHereDocument ? Remedy::either_variable : Remedy::quoted_variable;
+    places_.push_back({quoting, strict, where, {}, remedy});
   }
 
   Level& top() { return stack_.back(); }

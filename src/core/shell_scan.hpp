@@ -18,6 +18,14 @@ enum class Quoting : std::uint8_t {
   uncertain,      ///< anywhere else: $(...), `...`, ${...}, here-documents, after a backslash, ...
 };
 
+/// What to write instead of a placeholder where no quoting is certain.
+enum class Remedy : std::uint8_t {
+  quoted_variable,     ///< "$RUNNER_VAR_X"
+  bare_variable,       ///< $RUNNER_VAR_X: a here-document keeps quotes as they are
+  unquoted_delimiter,  ///< likewise, and no quotes around the delimiter, which keep a here-document from expanding
+  either_variable,     ///< one of the first two: whether a here-document is over is not certain
+};
+
 struct ShellPlace {
   Quoting quoting = Quoting::none;
   /// What stands beside the placeholder would change the meaning even of a harmless value: `~{x}` (a home directory),
@@ -26,6 +34,7 @@ struct ShellPlace {
   bool strict = false;
   std::string_view where;  ///< for messages where it is uncertain: "inside $(...)"; a literal
   std::string delimiter;   ///< of the here-document it stands in: a value could end that
+  Remedy remedy = Remedy::quoted_variable;
 };
 
 /// Stands for a placeholder in the text given to scan_shell(). No shell string can hold a NUL of its own.

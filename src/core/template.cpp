@@ -33,11 +33,27 @@ util::Result<std::string_view> value_of(const Placeholder& placeholder, const Va
   return std::string_view(*value);
 }
 
+/// What to type instead, as it works at that place.
+std::string remedy_for(const Placeholder& placeholder) {
+  const std::string variable = "$" + environment_name(placeholder.name);
+  switch (placeholder.place.remedy) {
+    case Remedy::quoted_variable:
+      return "use \"" + variable + "\" there instead, or put it in plain double quotes, or write the command as a list";
+    case Remedy::bare_variable:
+      return "use " + variable + " there instead, without quotes, which would stay in the text";
+    case Remedy::unquoted_delimiter:
+      return "write <<" + placeholder.place.delimiter + " without quotes, and use " + variable +
+             " there instead (a backslash before any $, ` or \\ that is to stay)";
+    case Remedy::either_variable:
+      return "use " + variable + " there instead, in double quotes only if that is outside of the here-document";
+  }
+  return "";
+}
+
 util::Error cannot_quote(const Placeholder& placeholder, std::string_view value) {
   return util::Error{shown(placeholder) + " stands " + std::string(placeholder.place.where) +
                      ", where no quoting is safe for its value \"" + util::escape_for_display(value, 60) +
-                     "\": use \"$" + environment_name(placeholder.name) +
-                     "\" there instead, or put it in plain double quotes, or write the command as a list"};
+                     "\": " + remedy_for(placeholder)};
 }
 
 util::Result<void> append(std::string& out, const std::vector<Piece>& pieces, const Variables& variables) {
