@@ -44,7 +44,7 @@ TEST_CASE("slices that write nothing leave no file") {
   };
   t.shell(0, "exit 0", 0);
   t.run_until_finished(21);
-  CHECK(files_below(t.run_dir.path()) == std::vector<std::string>{".slot-0.log"});
+  CHECK(files_below(t.run_dir.path()) == std::vector<std::string>{".slot-0.0.20.1.log"});
   t.executor.reset();
   CHECK(files_below(t.run_dir.path()).empty());
 }
@@ -185,13 +185,13 @@ TEST_CASE("a log that is already there is not overwritten") {
   Local t;
   std::filesystem::create_directories(t.path("slices/0000"));
   std::ofstream(t.path("slices/0000/0.1.log")) << "earlier\n";
-  std::ofstream(t.path("slices/.slot-0.log")) << "of a killed runner\n";
+  std::ofstream(t.path("slices/.slot-0.0.0.1.log")) << "of a killed runner\n";
   t.shell(0, "echo new");
   t.run_until_finished(1);
   CHECK(t.endings.at(0).log == "slices/0000/0.1.log.1");
   CHECK(t.output(0) == "new\n");
   CHECK(test::contents(t.path("slices/0000/0.1.log")) == "earlier\n");
-  CHECK(test::contents(t.path("slices/.slot-0.log")) == "of a killed runner\n");
+  CHECK(test::contents(t.path("slices/.slot-0.0.0.1.log")) == "of a killed runner\n");
 }
 
 TEST_CASE("a log that cannot be given its name keeps the one it has, and the slot takes another") {
@@ -202,8 +202,8 @@ TEST_CASE("a log that cannot be given its name keeps the one it has, and the slo
   t.run_until_finished(1);
   t.shell(1, "echo second", 0);
   t.run_until_finished(2);
-  CHECK(t.endings.at(0).log == "slices/.slot-0.log");
-  CHECK(t.endings.at(1).log == "slices/.slot-0.1.log");
+  CHECK(t.endings.at(0).log == "slices/.slot-0.0.0.1.log");
+  CHECK(t.endings.at(1).log == "slices/.slot-0.0.1.1.log");
   CHECK(t.output(0) == "first\n");
   CHECK(t.output(1) == "second\n");
 }
@@ -246,7 +246,7 @@ TEST_CASE("a symbolic link in the place of the log is not followed") {
   Local t;
   std::filesystem::create_directories(t.path("slices"));
   std::ofstream(t.path("precious")) << "keep";
-  REQUIRE(::symlink("../precious", t.path("slices/.slot-0.log").c_str()) == 0);
+  REQUIRE(::symlink("../precious", t.path("slices/.slot-0.0.0.1.log").c_str()) == 0);
   t.shell(0, "echo overwritten");
   t.run_until_finished(1);
   CHECK(test::contents(t.path("precious")) == "keep");

@@ -1,15 +1,14 @@
 // runner logs: the output of one slice, of a live, ended or crashed run; -f follows it as it grows.
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "attempt_log.hpp"
 #include "commands.hpp"
 #include "common.hpp"
 #include "exit_codes.hpp"
-#include "util/private_file.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
@@ -17,15 +16,12 @@ namespace runner::app {
 namespace {
 
 constexpr auto kPollPeriod = std::chrono::milliseconds(100);
+constexpr std::size_t kPiece = 1U << 16U;
 
 struct SliceRef {
   std::uint32_t job = 0;
   std::uint64_t slice = 0;
 };
-
-bool has_several_jobs(const store::StoredRun& run) {
-  return std::ranges::count(run.jobs, core::JobKind::slices, &store::NewRun::Job::kind) > 1;
-}
 
 std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t number, const std::string& key) {
   if (const auto index = job.slices.find(key)) return SliceRef{number, *index};
@@ -75,10 +71,6 @@ std::optional<core::AttemptRecord> find_attempt(RecordedRun& run, const SliceRef
   return std::nullopt;
 }
 
-std::string log_of(const core::AttemptRecord& record) {
-  return record.ending ? record.ending->log : record.log;
-}
-
 /// stdout for a slice's bytes: as they are, or safe to see where it is a terminal. False when stdout refuses.
 class Output {
  public:
@@ -90,13 +82,12 @@ class Output {
   util::StreamEscaper escape_;
 };
 
-/// Prints what there is from the descriptor's position on; false when stdout refuses.
-bool copy_rest(int fd, Output& output) {
-  std::array<char, 1U << 16U> buffer{};
+/// Prints what there is and was not read yet; false when stdout refuses.
+bool copy_rest(AttemptLog& log, Output& output) {
   while (true) {
-    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n <= 0) return output.finish();
-    if (!output.write({buffer.data(), static_cast<std::size_t>(n)})) return false;
+    const std::string piece = log.read(kPiece);
+    if (piece.empty()) return output.finish();
+    if (!output.write(piece)) return false;
   }
 }
 
@@ -104,23 +95,16 @@ std::string attempt_text(const core::AttemptRecord& record) {
   return "slice " + util::escape_for_display(record.key) + ", attempt " + std::to_string(record.id.number);
 }
 
-/// Follows a running attempt until it has ended. Its slot's file may go to another slice when this one ends without
-/// having written anything, so what was read is shown only when, a moment later, the attempt is known to own it.
-int follow(RecordedRun& run, const SliceRef& slice, core::AttemptRecord record, const util::Fd& log, Output& output) {
+/// Follows a running attempt until it has ended.
+int follow(RecordedRun& run, const SliceRef& slice, std::uint32_t number, AttemptLog& log, Output& output) {
   while (true) {
-    std::string fresh;
-    std::array<char, 1U << 16U> buffer{};
-    ssize_t n = 0;
-    while (fresh.size() < (8U << 20U) && (n = ::read(log.get(), buffer.data(), buffer.size())) > 0) {
-      fresh.append(buffer.data(), static_cast<std::size_t>(n));
-    }
-    std::this_thread::sleep_for(kPollPeriod);
-    auto now = find_attempt(run, slice, record.id.number);
+    auto now = find_attempt(run, slice, number);
     if (!now) return kRecordFailed;
-    const bool crashed = !now->ending && !run.state_dir.owner();
-    if (now->ending && now->ending->log.empty()) return kSucceeded;
+    const bool is_over = now->ending || !run.state_dir.owner();
+    if (is_over) return copy_rest(log, output) ? kSucceeded : kRecordFailed;
+    const std::string fresh = log.read(kPiece);
     if (!output.write(fresh) || !flush_stdout()) return kRecordFailed;
-    if (now->ending || crashed) return copy_rest(log.get(), output) ? kSucceeded : kRecordFailed;
+    if (fresh.size() < kPiece) std::this_thread::sleep_for(kPollPeriod);
   }
 }
 
@@ -148,22 +132,19 @@ int logs(const LogsCommand& command) {
              run->stored.info.id);
     return kUsage;
   }
-  const std::string log = log_of(*record);
-  if (log.empty()) {
-    if (command.common.verbosity >= 0) {
-      complain(attempt_text(*record) + (record->ending ? " wrote nothing" : " has written nothing"));
-    }
-    return kSucceeded;
-  }
-  auto file = util::open_directory(run->state_dir.path());
-  if (file) file = util::open_beneath(*file, "runs/" + run->stored.info.id + "/" + log, O_RDONLY | O_NONBLOCK);
-  if (!file) {
-    complain("the log of " + attempt_text(*record) + " is gone: " + file.error().message);
+  auto log = AttemptLog::open(*run, *record);
+  if (!log) {
+    complain("the log of " + attempt_text(*record) + " is gone: " + log.error().message);
     return kRecordFailed;
   }
+  if (!log->is_open()) {
+    if (command.common.verbosity >= 0)
+      complain(attempt_text(*record) + (record->ending ? " wrote nothing" : " has written nothing"));
+    return kSucceeded;
+  }
   Output output;
-  if (command.follow && !record->ending && run->live) return follow(*run, *slice, *record, *file, output);
-  return copy_rest(file->get(), output) ? kSucceeded : kRecordFailed;
+  if (command.follow && !record->ending && run->live) return follow(*run, *slice, record->id.number, *log, output);
+  return copy_rest(*log, output) ? kSucceeded : kRecordFailed;
 }
 
 }  // namespace runner::app

@@ -286,6 +286,10 @@ std::optional<core::Spec> spec_of(const store::StoredRun& stored) {
 
 }  // namespace
 
+bool has_several_jobs(const store::StoredRun& run) {
+  return std::ranges::count(run.jobs, core::JobKind::slices, &store::NewRun::Job::kind) > 1;
+}
+
 std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, const std::optional<std::string>& run_id) {
   const auto path = find_state_dir(common);
   if (!path) return kUsage;

@@ -65,6 +65,8 @@ struct RecordedRun {
 /// Finds the run that a status or logs command means; or says on stderr why there is none to show and returns the exit
 /// code for that.
 std::variant<RecordedRun, ExitCode> find_recorded_run(const Common& common, const std::optional<std::string>& run_id);
+/// Slices are called JOB/SLICE.
+bool has_several_jobs(const store::StoredRun& run);
 
 /// Labels for reports; with no spec they fall back to indices. `spec` outlives the result.
 report::Labels labels_of(const core::Spec* spec);

@@ -36,15 +36,19 @@ struct Place {
 };
 
 /// rename(2) that refuses to replace a file. 0 or an errno.
+int rename_new(int from_dir, const std::string& from, int to_dir, const std::string& to) {
+  if (::renameat2(from_dir, from.c_str(), to_dir, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // Not every file system knows that flag. Nobody else makes files here, so looking first is good enough.
+  if (::faccessat(to_dir, to.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
+  return ::renameat(from_dir, from.c_str(), to_dir, to.c_str()) == 0 ? 0 : errno;
+}
+
 int rename_new(const Place& from, const Place& to) {
   for (const auto* place : {&from, &to}) {
     if (!place->dir) return place->dir.error().errno_value;
   }
-  if (::renameat2(from.fd(), from.name.c_str(), to.fd(), to.name.c_str(), RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-  // Not every file system knows that flag. Nobody else makes files here, so looking first is good enough.
-  if (::faccessat(to.fd(), to.name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
-  return ::renameat(from.fd(), from.name.c_str(), to.fd(), to.name.c_str()) == 0 ? 0 : errno;
+  return rename_new(from.fd(), from.name, to.fd(), to.name);
 }
 
 bool ends_with_newline(const std::string& file, std::uint64_t size) {
@@ -62,11 +66,19 @@ SlotLog::~SlotLog() {
   if (::fstatat(place.fd(), place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_size == 0) place.unlink();
 }
 
-util::Result<int> SlotLog::open() {
-  while (true) {
-    path_ = "slices/.slot-" + std::to_string(slot_);
-    if (generation_ > 0) path_ += "." + std::to_string(generation_);
-    path_ += ".log";
+/// "slices/.slot-0.0.17.1.log": slot, job, slice, attempt; `copy`, where that name is in use.
+std::string SlotLog::draft_of(const core::AttemptId& id, unsigned copy) const {
+  std::string draft = "slices/.slot-" + std::to_string(slot_);
+  for (const std::uint64_t part : {std::uint64_t{id.job}, id.slice, std::uint64_t{id.number}})
+    draft += "." + std::to_string(part);
+  if (copy > 0) draft += "." + std::to_string(copy);
+  return draft + ".log";
+}
+
+util::Result<int> SlotLog::open(const core::AttemptId& id) {
+  if (take_over(draft_of(id, 0))) return fd_.get();
+  for (unsigned copy = 0;; ++copy) {
+    path_ = draft_of(id, copy);
     auto fd = util::open_private(absolute(path_), O_WRONLY | O_APPEND);
     const int error = fd ? 0 : fd.error().errno_value;
     if (fd && !is_taken(fd->get())) {
@@ -74,13 +86,28 @@ util::Result<int> SlotLog::open() {
       return fd_.get();
     }
     const bool in_the_way = fd || error == ELOOP || error == EISDIR || error == EEXIST || error == ENXIO;
-    if (in_the_way && util::open_directory(absolute("slices"))) {
-      ++generation_;  // what is there stays as it is
-      continue;
-    }
+    if (in_the_way && util::open_directory(absolute("slices"))) continue;  // what is there stays as it is
     const auto made = error == ENOENT ? util::make_private_directory(absolute("slices")) : false;
     if (!made || !*made) return std::move(fd.error());
   }
+}
+
+/// The file that the attempt before left empty gets the new name before anything can be written to it: a reader who
+/// finds the old name gone knows that what is in there now is not that attempt's.
+bool SlotLog::take_over(const std::string& draft) {
+  if (path_.empty()) return false;
+  auto fd = util::open_no_links(absolute(path_), O_WRONLY | O_APPEND);
+  if (!fd || is_taken(fd->get())) return false;
+  if (path_ != draft) {
+    const Place from(absolute(path_));
+    if (rename_new(from.fd(), from.name, from.fd(), std::filesystem::path(draft).filename()) != 0) {
+      from.unlink();
+      return false;
+    }
+  }
+  path_ = draft;
+  fd_ = std::move(*fd);
+  return true;
 }
 
 /// Something is in it: left by a runner that was killed, it is the record's log of that attempt. Or a process that an
@@ -140,7 +167,6 @@ std::string SlotLog::end(const std::string& target, bool others_may_write) {
     }
     if (error == 0) break;
     if (error != EEXIST) {
-      ++generation_;
       name = path_;
       break;
     }

@@ -1,7 +1,9 @@
-// SlotLog: the file that the attempts of one slot write their output to, one after the other. It gets the attempt's own
-// name only once something is in it, so a slice that writes nothing costs no file. Owned by the local executor; one
-// attempt at a time: open(), begin(), then end(); between attempts it holds no descriptor. Never overwrites or drops
-// output that it was not told to drop, never gives an attempt a file that a process of an earlier one still has open.
+// SlotLog: the file that the attempts of one slot write their output to, one after the other. It gets the log's name
+// only once something is in it, so a slice that writes nothing costs no file: what it leaves empty is renamed for the
+// next attempt. Until then it is a draft, whose name is of one attempt and never of another, so that who reads the name
+// in the record never gets another slice's output. Owned by the local executor; one attempt at a time: open(), begin(),
+// then end(); between attempts it holds no descriptor. Never overwrites or drops output that it was not told to drop,
+// never gives an attempt a file that a process of an earlier one still has open.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/attempt.hpp"
 #include "util/fd.hpp"
 
 namespace runner::exec {
@@ -24,9 +27,9 @@ class SlotLog {
   SlotLog(SlotLog&& other) noexcept = default;
   SlotLog& operator=(SlotLog&&) = delete;
 
-  /// The descriptor for an attempt's stdout and stderr (O_APPEND); makes the file if there is none. Never makes the run
-  /// directory: where that is gone, so is the record.
-  util::Result<int> open();
+  /// The descriptor for the attempt's stdout and stderr (O_APPEND); makes the file if there is none. Never makes the
+  /// run directory: where that is gone, so is the record.
+  util::Result<int> open(const core::AttemptId& id);
   [[nodiscard]] bool is_open() const { return fd_.is_open(); }
   /// There is no attempt after all.
   void close() { fd_.reset(); }
@@ -39,7 +42,7 @@ class SlotLog {
   void enforce_limit();
 
   /// The attempt has ended. Gives the file the name `target`, or target.1 ... if that exists; returns the file its
-  /// output is in, "" if it wrote nothing. Where renaming fails the file stays what it is and is not used again.
+  /// output is in, "" if it wrote nothing. Where renaming fails the file stays a draft and is not used again.
   /// `others_may_write`: processes of the attempt may still have the file open; it is not used for another attempt.
   std::string end(const std::string& target, bool others_may_write = false);
 
@@ -51,12 +54,13 @@ class SlotLog {
  private:
   [[nodiscard]] std::string absolute(const std::string& path) const { return run_dir_ + "/" + path; }
   [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] std::string draft_of(const core::AttemptId& id, unsigned copy) const;
+  bool take_over(const std::string& draft);
   [[nodiscard]] bool is_taken(int fd) const;
   void note_limit();
 
   std::string run_dir_;
   std::uint32_t slot_;
-  std::uint32_t generation_ = 0;  ///< in the file's name, when an earlier file of that name has to stay
   util::Fd fd_;
   std::string path_;  ///< "" before the first attempt, and when the file has been given away
   std::optional<std::uint64_t> limit_;

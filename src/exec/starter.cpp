@@ -70,7 +70,7 @@ struct Starter::Impl {
 
 util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
   Streams streams;
-  const auto fd = log.open();
+  const auto fd = log.open(request.id);
   if (!fd) {
     // A full disk is worth waiting for: else every slice that is left would be not_started within a second.
     const int error = fd.error().errno_value;

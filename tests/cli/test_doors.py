@@ -81,7 +81,7 @@ class Permissions(Doors):
         process = self.start("jobs.yaml", preexec_fn=lambda: os.umask(0))
         wait_for(lambda: all((self.dir / f"up-{n}").exists() for n in (0, 1)), "both run")
         names = self.check_tree()
-        self.assertLessEqual({"state.db", "state.db-wal", "state.db-shm", "lock", ".slot-0.log", ".slot-1.log"}, names)
+        self.assertLessEqual({"state.db", "state.db-wal", "state.db-shm", "lock", ".slot-0.0.0.1.log", ".slot-1.0.1.1.log"}, names)
         self.write("go", "")
         self.assertEqual(process.wait(timeout=60), 0)
 
@@ -213,7 +213,7 @@ class Links(Doors):
         run = self.run_dir
         return {
             "the directory": self.state_dir(), "runs": run.parent, "the run": run, "slices": run / "slices",
-            "a shard": run / "slices/0000", "a log": run / "slices/0000/2.1.log", "a slot": run / "slices/.slot-0.log",
+            "a shard": run / "slices/0000", "a log": run / "slices/0000/2.1.log", "a slot": run / "slices/.slot-0.0.2.2.log",
             "run.log": run / "run.log", "spec.yaml": run / "spec.yaml", "its draft": run / "spec.yaml.new",
             "state.db": self.state_dir() / "state.db", "its WAL": self.state_dir() / "state.db-wal",
             "its index": self.state_dir() / "state.db-shm", "lock": self.state_dir() / "lock",

@@ -1,5 +1,6 @@
 """runner status and runner logs of a run that is live, one that has ended and one that was killed."""
 import os
+import shutil
 import signal
 import sqlite3
 import unittest
@@ -112,6 +113,67 @@ class Live(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.ok("logs", "jobs.yaml", "2").stdout, "begin 2.2\nend 2\n")
         self.assertEqual(self.ok("logs", "jobs.yaml", "2", "--attempt", "1").stdout, "begin 2.1\n")
+
+    def begin_noting_drafts(self, first):
+        """Slice 0 does `first`; slice 1 comes after it, in its slot, and waits. Each notes where its output goes."""
+        self.spec("slices: 0-1\nn_procs: 1\ncommand: |\n  readlink /proc/$$/fd/1 | cat >draft-{slice}.{attempt}\n"
+                  f"  case {{slice}} in 0) {first} ;; *) echo out of 1; while ! test -e go; do sleep 0.02; done ;; esac\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: self.running() == [1], "slice 1 runs")
+        return process
+
+    def forget_the_end_of_slice_0(self):
+        """As the record is until that is committed, and for ever where the crash comes first."""
+        draft = self.read("draft-0.1").strip().split("/slices/")[1]
+        with sqlite3.connect(self.state_dir() / "state.db") as db:
+            db.execute("UPDATE attempt SET outcome = NULL, ended_at = NULL, log = ? WHERE slice = 0", [f"slices/{draft}"])
+
+    def test_logs_never_show_the_output_of_the_slice_that_came_after(self):
+        for first, output in ((":", ""), ("echo out of 0", "out of 0\n")):
+            with self.subTest(first=first):
+                process = self.begin_noting_drafts(first)
+                for state in ("live", "crashed", "resumed"):
+                    if state == "crashed":
+                        self.kill(process)
+                    if state == "resumed":
+                        self.write("go", "")
+                        self.ok("jobs.yaml", "--resume")
+                    else:
+                        self.forget_the_end_of_slice_0()
+                        self.assertEqual(self.ok("logs", "jobs.yaml", "1").stdout, "out of 1\n", state)
+                    shown = self.ok("logs", "jobs.yaml", "0", "--attempt", "1")
+                    self.assertEqual(shown.stdout, output, state)
+                    self.assertEqual("written nothing" in shown.stderr or "wrote nothing" in shown.stderr, not output)
+                os.unlink(self.dir / "go")
+                shutil.rmtree(self.dir / ".runner")
+
+    def test_what_a_lost_slice_left_empty_is_not_written_to_by_a_resume(self):
+        self.spec("slices: 0-1\nn_procs: 1\ncommand: |\n"
+                  "  test {slice}.{attempt} = 0.1 || echo out of {slice}.{attempt}\n"
+                  "  while ! test -e go; do sleep 0.02; done\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: self.running() == [0], "slice 0 runs")
+        self.kill(process)
+        process = self.start("jobs.yaml", "--resume")
+        wait_for(lambda: self.attempts("number = 2 AND pid > 0") == [(0,)], "slice 0 runs again")
+        wait_for(lambda: self.ok("logs", "jobs.yaml", "0").stdout == "out of 0.2\n", "it has written")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "0", "--attempt", "1").stdout, "")
+        self.write("go", "")
+        self.assertEqual(process.wait(), 0)
+
+    def test_follow_ends_with_a_slice_that_wrote_nothing(self):
+        self.spec("slices: 0-1\nn_procs: 1\ncommand: |\n  while ! test -e go-{slice}; do sleep 0.02; done\n"
+                  "  test {slice} = 0 || echo out of 1\n")
+        process = self.start("jobs.yaml")
+        wait_for(lambda: self.running() == [0], "slice 0 runs")
+        follow = self.start("logs", "jobs.yaml", "0", "-f")
+        files = f"/proc/{follow.pid}/fd"
+        opened = lambda: any("/slices/.slot-" in os.readlink(f"{files}/{fd}") for fd in os.listdir(files))
+        wait_for(opened, "the draft is open")
+        self.write("go-0", "")
+        self.write("go-1", "")
+        self.assertEqual(follow.communicate(timeout=30)[0], "")
+        self.assertEqual(process.wait(), 0)
 
     def test_follow_shows_a_log_as_it_grows_and_ends_with_the_slice(self):
         process = self.begin()

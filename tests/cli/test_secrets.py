@@ -80,8 +80,8 @@ class Descriptors(RunnerTest):
         self.write("in", "")
         links = "readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 | cat >seen"
         for files, how, expected in (
-                ("", "none", ["/dev/null", "/slices/.slot-0.log", "/slices/.slot-0.log"]),
-                ("stdin: in\nstdout: out\n", "none", ["/in", "/out", "/slices/.slot-0.log"]),
+                ("", "none", ["/dev/null", "/slices/.slot-0.0.0.1.log", "/slices/.slot-0.0.0.1.log"]),
+                ("stdin: in\nstdout: out\n", "none", ["/in", "/out", "/slices/.slot-0.0.0.1.log"]),
                 ("stdout: out\n", "line", ["/dev/null", "/out", "pipe:["]),
                 ("", "group", ["/dev/null", "pipe:[", "pipe:["])):
             with self.subTest(files=files, print=how):
