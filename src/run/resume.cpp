@@ -218,7 +218,7 @@ class ResumePlan {
     const auto notice = [&](const std::string& text) {
       if (!session_.completed) request_.notice(text);
     };
-    auto planned = plan_hooks(*request_.spec, stored_.info.id, reader_, session_.plans, is_partial_, notice);
+    auto planned = plan_hooks(*request_.spec, stored_, reader_, session_.plans, is_partial_, notice);
     if (!planned) return Refusal{planned.error().message, Refusal::Why::record};
     return std::nullopt;
   }

@@ -11,7 +11,6 @@ namespace {
 struct Past {
   std::uint32_t attempts = 0;
   bool succeeded = false;  ///< the last time
-  util::WallTime ended_at{};
 };
 
 /// The hooks of one job, or of the run.
@@ -30,7 +29,6 @@ util::Result<Past> past_of(store::Reader& reader, const std::string& run_id, std
   const core::AttemptRecord& last = attempts->back();
   past.attempts = last.id.number;
   past.succeeded = last.ending && last.ending->outcome == core::Outcome::succeeded;
-  if (last.ending) past.ended_at = last.ending->ended_at;
   return past;
 }
 
@@ -82,25 +80,30 @@ util::Result<void> plan_services(const core::Spec& spec, const std::string& run_
 
 }  // namespace
 
-util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
+util::Result<void> plan_hooks(const core::Spec& spec, const store::StoredRun& stored, store::Reader& reader,
                               std::vector<core::JobPlan>& plans, const std::vector<bool>& is_partial,
                               const std::function<void(const std::string&)>& notice) {
-  for (const auto& [of, owner] : owners_of(spec, plans, is_partial)) {
+  auto owners = owners_of(spec, plans, is_partial);
+  Owner& run = owners[std::nullopt];
+  for (auto of = owners.rbegin(); of != owners.rend(); ++of) {  // the run comes last: what its jobs do is work of it
+    Owner& owner = of->second;
     Past prepare, shutdown, teardown;
     for (const auto& [job, past] : {std::pair{owner.prepare, &prepare}, std::pair{owner.shutdown, &shutdown},
                                     std::pair{owner.teardown, &teardown}}) {
       if (!job) continue;
-      auto found = past_of(reader, run_id, *job);
+      auto found = past_of(reader, stored.info.id, *job);
       if (!found) return found.error();
       *past = *found;
     }
-    const bool torn_down = owner.teardown && teardown.succeeded && teardown.ended_at >= prepare.ended_at;
     const bool begun = owner.has_begun || prepare.attempts > 0;
+    const bool shuts_down = owner.shutdown && !owner.is_partial && (owner.has_work || (begun && !shutdown.succeeded));
+    if (owner.shutdown) plan_one(plans[*owner.shutdown], shutdown, shuts_down);
+    owner.has_work = owner.has_work || shuts_down;
+    run.has_work = run.has_work || shuts_down;
+    // Completed in the last session in which it was due: that of an earlier one cleared up for that one only.
+    const bool torn_down =
+        owner.teardown && teardown.succeeded && stored.jobs[*owner.teardown].state == core::State::completed;
     if (owner.prepare) plan_one(plans[*owner.prepare], prepare, owner.has_work && (!prepare.succeeded || torn_down));
-    if (owner.shutdown) {
-      const bool is_due = owner.has_work || (begun && !shutdown.succeeded);
-      plan_one(plans[*owner.shutdown], shutdown, is_due && !owner.is_partial);
-    }
     if (!owner.teardown) continue;
     plan_one(plans[*owner.teardown], teardown, owner.has_work || (begun && !torn_down));
     if (begun && !torn_down)
@@ -108,7 +111,7 @@ util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id,
     if (owner.prepare && owner.has_work && prepare.succeeded && torn_down)
       notice(plans[*owner.prepare].name + " runs again, because " + plans[*owner.teardown].name + " has run since");
   }
-  return plan_services(spec, run_id, reader, plans);
+  return plan_services(spec, stored.info.id, reader, plans);
 }
 
 }  // namespace runner::run

@@ -1,7 +1,7 @@
-// Which hooks and services a resumed run runs again. Prepare: when it has not succeeded, or what it made was torn down
-// since. Shutdown: when it has not succeeded, or there is more to shut down. Teardown: when anything began since it
-// last ran - also where nothing else is left to do, because the run was killed before its end. A service: as long as
-// there is anything to do but clearing up.
+// Which hooks and services a resumed run runs again. Shutdown: when it has not succeeded, or there is more to shut
+// down. Prepare: when slices or a shutdown are left, and it has not succeeded or what it made was torn down since.
+// Teardown: when any of these run, or ran without a teardown after them - also where nothing else is left to do,
+// because the run was killed before its end. A service: as long as there is anything to do but clearing up.
 #pragma once
 
 #include <functional>
@@ -15,9 +15,9 @@
 namespace runner::run {
 
 /// Completes `plans`, which know already what is to be done of the jobs of slices; hooks that are closed are left out.
-/// `is_partial`, by job: slices of it are left for another time, and what it made is not to be used yet. `notice` tells
-/// what is done otherwise than in a new run.
-util::Result<void> plan_hooks(const core::Spec& spec, const std::string& run_id, store::Reader& reader,
+/// `stored` is the run as its last session left it. `is_partial`, by job: slices of it are left for another time, and
+/// what it made is not to be used yet. `notice` tells what is done otherwise than in a new run.
+util::Result<void> plan_hooks(const core::Spec& spec, const store::StoredRun& stored, store::Reader& reader,
                               std::vector<core::JobPlan>& plans, const std::vector<bool>& is_partial,
                               const std::function<void(const std::string&)>& notice);
 

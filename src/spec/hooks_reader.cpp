@@ -83,6 +83,11 @@ class HooksReader {
       needs.push_back({.job = what, .after = after});
   }
 
+  /// Said for itself, as a resume may have nothing to do in between.
+  void need_prepare(const Hooks& hooks) {
+    if (hooks.shutdown && hooks.prepare) need(*hooks.shutdown, *hooks.prepare, After::completed);
+  }
+
   void connect_job(std::uint32_t job, const Hooks& hooks, const std::vector<Hooks>& of_jobs) {
     if (hooks.prepare) {
       for (const Need& other : spec_.jobs[job].needs) {
@@ -91,6 +96,7 @@ class HooksReader {
       need(job, *hooks.prepare, After::completed);
     }
     if (hooks.shutdown) need(*hooks.shutdown, job, After::completed);
+    need_prepare(hooks);
     for (const Need& other : std::vector(spec_.jobs[job].needs)) {
       if (other.after != After::up) continue;
       if (hooks.prepare) need(*hooks.prepare, other.job, After::up);
@@ -127,6 +133,7 @@ class HooksReader {
         need(*hooks.shutdown, j, spec_.jobs[j].hook == HookKind::teardown ? After::over : After::completed);
       if (hooks.teardown) need(*hooks.teardown, j, After::over);
     }
+    need_prepare(hooks);
     if (hooks.teardown && hooks.prepare) need(*hooks.teardown, *hooks.prepare, After::over);
     if (hooks.teardown && hooks.shutdown) need(*hooks.teardown, *hooks.shutdown, After::over);
   }

@@ -141,6 +141,56 @@ class Hooks(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["teardown"])
 
+    def crash_in_a_resumed_shutdown(self, spec):
+        """The first session ends with a slice failed and torn down; the resume is killed in its shutdown."""
+        self.spec(spec.replace("echo shutdown >> marks", "echo shutdown >> marks; test -e shut || sleep 60"))
+        self.write("broken-0", "")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.take_marks()[-1], "teardown")
+        (self.dir / "broken-0").unlink()
+        process = self.start("jobs.yaml", "--resume")
+        wait_for(lambda: "shutdown" in self.marks(), "the shutdown runs")
+        crash(process)
+        self.write("shut", "")
+        self.take_marks()
+
+    def test_a_crash_in_the_shutdown_of_a_resume_is_cleared_up_after(self):
+        for name, spec in (("with prepare", HOOKS), ("without", HOOKS.replace("prepare: ", "# prepare: "))):
+            with self.subTest(name):
+                self.crash_in_a_resumed_shutdown(spec)
+                result = self.ok("jobs.yaml", "--resume")
+                self.assertEqual(self.take_marks(), ["shutdown", "teardown"])
+                self.assertIn("jobs:teardown had not run to its end", result.stderr)
+                self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume").stderr)
+                self.assertEqual(self.marks(), [])
+                (self.dir / "shut").unlink()
+
+    def test_a_shutdown_that_runs_again_finds_what_prepare_makes(self):
+        for name, hooks, again in (
+                ("all", HOOKS, ["prepare", "shutdown", "teardown"]),
+                ("no prepare", HOOKS.replace("prepare: ", "# prepare: "), ["shutdown", "teardown"]),
+                ("no teardown", HOOKS.replace("teardown: ", "# teardown: "), ["shutdown"])):
+            with self.subTest(name):
+                self.spec(hooks.replace("shutdown >> marks", "shutdown >> marks; test ! -e no-shutdown"))
+                self.write("no-shutdown", "")
+                self.ok("jobs.yaml", code=1)
+                self.take_marks()
+                (self.dir / "no-shutdown").unlink()
+                result = self.ok("jobs.yaml", "--resume")
+                self.assertEqual(self.take_marks(), again)
+                self.assertEqual("jobs:prepare runs again" in result.stderr, name == "all")
+
+    def test_a_shutdown_of_a_job_that_runs_again_is_within_the_hooks_of_the_run(self):
+        self.spec("prepare: echo prepare >> marks\nteardown: echo teardown >> marks\njobs:\n"
+                  "  a: {slices: 0-0, command: 'true', prepare: echo a:prepare >> marks,\n"
+                  "      shutdown: 'echo a:shutdown >> marks; test ! -e no-shutdown', teardown: echo a:teardown >> marks}\n")
+        self.write("no-shutdown", "")
+        self.ok("jobs.yaml", code=1)
+        self.take_marks()
+        (self.dir / "no-shutdown").unlink()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["prepare", "a:prepare", "a:shutdown", "a:teardown", "teardown"])
+
     def test_hooks_of_a_job(self):
         self.spec("jobs:\n"
                   "  a: {command: echo a >> marks, prepare: echo a:prepare >> marks, teardown: echo a:teardown >> marks,\n"
