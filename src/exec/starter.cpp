@@ -34,6 +34,12 @@ struct Found {
   std::filesystem::path path;
 };
 
+/// A full disk is worth waiting for: else every slice that is left would be not_started within a second.
+util::Error shortage_if_full(util::Error error) {
+  if (error.errno_value == ENOSPC || error.errno_value == EDQUOT) error.errno_value = EAGAIN;
+  return error;
+}
+
 /// The same for every slice. NOTIFY_SOCKET replaces one of our own: that is for us to speak to.
 std::vector<std::string> handed_down(const Starter::Options& options) {
   return {"RUNNER_SEM_DIR=" + options.run_dir + "/sem", "NOTIFY_SOCKET=" + options.notify_address};
@@ -71,11 +77,7 @@ struct Starter::Impl {
 util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
   Streams streams;
   const auto fd = log.open(request.id);
-  if (!fd) {
-    // A full disk is worth waiting for: else every slice that is left would be not_started within a second.
-    const int error = fd.error().errno_value;
-    return util::Error{"cannot open a log: " + fd.error().message, error == ENOSPC || error == EDQUOT ? EAGAIN : error};
-  }
+  if (!fd) return shortage_if_full({"cannot open a log: " + fd.error().message, fd.error().errno_value});
   streams.out = streams.err = *fd;
   if (!request.attempt.stdin_path.empty()) {
     auto file = open_stdin(request.attempt);
@@ -101,7 +103,7 @@ util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, 
   }
   if (!request.attempt.stdout_path.empty()) {
     auto file = open_stdout(request.attempt);
-    if (!file) return std::move(file.error());
+    if (!file) return shortage_if_full(std::move(file.error()));
     streams.out_file = std::move(*file);
     streams.out = streams.out_file.get();
     streams.out_pipe = {};

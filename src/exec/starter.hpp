@@ -41,7 +41,7 @@ class Starter {
   /// Of an attempt that has ended; see CounterFiles::settle().
   void settle_counters(const core::AttemptId& id, core::Ending& ending);
 
-  /// The machine is short of something that comes back (processes, descriptors, memory, room for a log).
+  /// The machine is short of something that comes back (processes, descriptors, memory, room for a log or for stdout).
   static bool is_shortage(const util::Error& error);
 
  private:

@@ -202,6 +202,20 @@ class DiskFull(FaultTest):
         self.assertEqual([row[0] for row in rows], ["succeeded"] * 3)
         self.assertIn("its log is incomplete: No space left on device", rows[0][1])
 
+    def test_slices_wait_for_room_for_their_stdout(self):
+        """Another disk than the record's takes no more files: that is no slice's fault, and none is used up."""
+        out = self.disk / "out"
+        out.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "none", out], check=True)  # its root and one file
+        self.addCleanup(subprocess.run, ["umount", "--lazy", out], check=True)
+        (out / "filler").touch()
+        process = self.begin("say=out", 4, more="stdout: disk/out/{slice}\n")
+        wait_for(lambda: "waits until that has passed" in self.said() or process.poll() is not None, "it waits")
+        self.assertIn("cannot write stdout disk/out/0: No space left on device; what is to start waits", self.said())
+        subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
+        self.assertEqual(process.wait(timeout=60), 0, self.said())
+        self.check_all_succeeded(4)
+
     def test_status_reads_a_record_on_a_full_disk(self):
         self.begin("exit=0").wait(timeout=60)
         self.fill()
