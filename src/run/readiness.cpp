@@ -109,17 +109,21 @@ class Readiness::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
-  /// A connection that hangs is ended with the service, by the time it has to become ready.
-  void connect(std::uint32_t job, std::uint64_t round, std::uint16_t port) {
+  /// By IPv4, and where nobody listens there by IPv6. A connection that hangs is ended with the service, by the time it
+  /// has to become ready.
+  void connect(std::uint32_t job, std::uint64_t round, std::uint16_t port,
+               const asio::ip::address& address = asio::ip::address_v4::loopback()) {
     Asked& asked = asked_.at(job);
     asked.socket = asio::ip::tcp::socket(io_);
-    asked.socket.async_connect({asio::ip::address_v4::loopback(), port},
-                               [self = shared_from_this(), job, round](const error_code& ec) {
-                                 Asked& now = self->asked_.at(job);
-                                 error_code ignored;
-                                 if (now.round == round) now.socket.close(ignored);
-                                 self->answer(job, round, !ec);
-                               });
+    const bool is_first = address.is_v4();
+    asked.socket.async_connect({address, port}, [self = shared_from_this(), job, round, port, is_first](error_code ec) {
+      Asked& now = self->asked_.at(job);
+      if (now.round != round) return;
+      error_code ignored;
+      now.socket.close(ignored);
+      if (ec && is_first) return self->connect(job, round, port, asio::ip::address_v6::loopback());
+      self->answer(job, round, !ec);
+    });
   }
 
   void run_probe(std::uint32_t job, const core::JobSpec& probe) {

@@ -46,6 +46,16 @@ class Services(RunnerTest):
         with socket.socket() as probe:
             self.assertNotEqual(probe.connect_ex(("127.0.0.1", int(ports[0]))), 0)
 
+    def test_a_port_of_ipv6_alone_makes_ready(self):
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", 0))
+        except OSError as error:
+            self.skipTest(f"no IPv6 here: {error}")
+        self.spec("services:\n  web: {command: [python3, -m, http.server, --bind, '::1', '{port}'], port: auto, ready: port}\n"
+                  "slices: 0-0\ncommand: 'true'\n")
+        self.ok("jobs.yaml")
+
     def test_readiness_by_a_command(self):
         self.spec("services:\n  s: {command: 'sleep 0.2; touch up; exec sleep 60', grace: 1s,\n"
                   "      ready: {command: 'echo asked; echo x >> asked; test -e up'}}\n"
