@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <filesystem>
 #include <new>
 
 // The child shares our memory and never returns: instrumented code would leave its marks on the sanitizers' books.
@@ -206,7 +207,8 @@ util::Error describe_failure(const Spawned& spawned, const std::string& name, co
     case Stage::exec:
       break;
   }
-  const bool there = executable.find('/') == 0 && ::access(executable.c_str(), F_OK) == 0;
+  const auto path = std::filesystem::path(workdir) / executable;  // relative: to where the child was by then
+  const bool there = ::access(path.c_str(), F_OK) == 0;
   if (spawned.error == ENOENT && there)
     return {"cannot execute '" + name + "': the interpreter that it names is missing", ENOENT};
   if (spawned.error == E2BIG)

@@ -198,6 +198,16 @@ class Run(RunnerTest):
         self.spec("slices: 0-0\ncommand: 'true'\n", name="chek.yaml")
         self.assertIn("chek: no such file; did you mean chek.yaml?", self.ok("chek", code=2).stderr)
 
+    def test_a_script_whose_interpreter_is_missing_is_told_from_one_that_is_missing(self):
+        """By its path from the working directory, too, which is not the one runner was started in."""
+        self.write("there/broken", "#!/no/such/interpreter\n", mode=0o755)
+        for program, why in (("./broken", "the interpreter that it names is missing"),
+                             (f"{self.dir}/there/broken", "the interpreter that it names is missing"),
+                             ("./missing", "No such file or directory")):
+            with self.subTest(program=program):
+                self.spec(f"slices: 0-0\nworkdir: there\ncommand: ['{program}']\n")
+                self.assertIn(f"cannot execute '{program}': {why}\n", self.ok("jobs.yaml", code=1).stderr)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
