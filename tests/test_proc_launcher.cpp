@@ -95,12 +95,11 @@ TEST_CASE("the initializers for directory, environment and descriptors are honou
   ::close(source);
 }
 
-TEST_CASE("directory, priority and file mask of the child can be set") {
+TEST_CASE("directory and file mask of the child can be set") {
   Launcher launcher;
   launcher.workdir = "/usr";
-  launcher.nice = 5;
   launcher.umask = 0027;
-  CHECK(output_of(launcher, "/bin/sh", {"sh", "-c", "pwd; nice; umask"}) == "/usr\n5\n0027\n");
+  CHECK(output_of(launcher, "/bin/sh", {"sh", "-c", "pwd; umask"}) == "/usr\n0027\n");
 }
 
 TEST_CASE("each step that fails is told as what it is and leaves no zombie") {

@@ -33,7 +33,6 @@ class Launcher : public boost::process::v2::posix::default_launcher {
   using error_code = boost::process::v2::error_code;
   using Argv = const char* const*;
 
-  std::optional<int> nice;
   std::optional<mode_t> umask;
   std::optional<std::uint64_t> descriptor_limit;  ///< as SpawnPlan's
   const char* workdir = nullptr;  ///< as process_start_dir, without a copy, and a failure is told as Stage::workdir
@@ -125,7 +124,6 @@ Spawned Launcher::spawn_with(const std::filesystem::path& executable, Argv argv,
   plan.executable = executable.c_str();
   plan.argv = argv;
   plan.env = env;
-  plan.nice = nice;
   plan.umask = umask;
   plan.descriptor_limit = descriptor_limit;
   plan.workdir = workdir;

@@ -114,8 +114,6 @@ RUNNER_IN_CHILD int child_main(void* data) {
   if (::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(context, Stage::death_signal, errno);
   // The parent may have died before the request was in place.
   if (::syscall(SYS_getppid) != context.parent) give_up(context, Stage::death_signal, ESRCH);
-  if (plan.nice && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, *plan.nice) != 0)
-    give_up(context, Stage::priority, errno);
   if (plan.umask) ::syscall(SYS_umask, *plan.umask);
   if (plan.descriptor_limit) set_descriptor_limit(*plan.descriptor_limit);
   if (plan.workdir != nullptr && ::syscall(SYS_chdir, plan.workdir) != 0) give_up(context, Stage::workdir, errno);
@@ -197,8 +195,6 @@ util::Error describe_failure(const Spawned& spawned, const std::string& name, co
       return util::errno_error("cannot make a group for the process", spawned.error);
     case Stage::death_signal:
       return util::errno_error("cannot tie the process to this one", spawned.error);
-    case Stage::priority:
-      return util::errno_error("cannot set the priority", spawned.error);
     case Stage::workdir:
       return util::errno_error("cannot change to the directory " + workdir, spawned.error);
     case Stage::setup:

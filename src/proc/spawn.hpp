@@ -17,14 +17,13 @@
 namespace runner::proc {
 
 /// The step of a launch that failed.
-enum class Stage : std::uint8_t { none, clone, group, death_signal, priority, workdir, setup, descriptors, exec };
+enum class Stage : std::uint8_t { none, clone, group, death_signal, workdir, setup, descriptors, exec };
 
 /// Everything the child does, in this order; pointers are borrowed for the call.
 struct SpawnPlan {
   const char* executable = nullptr;   ///< a path: PATH is not searched here
   const char* const* argv = nullptr;  ///< null-terminated, as env
   const char* const* env = nullptr;
-  std::optional<int> nice;
   std::optional<mode_t> umask;
   std::optional<std::uint64_t> descriptor_limit;  ///< soft RLIMIT_NOFILE
   const char* workdir = nullptr;                  ///< unset: ours
