@@ -67,7 +67,11 @@ util::Result<ExitStatus> run_in_foreground(const ForegroundCommand& command) {
   ::sigprocmask(SIG_BLOCK, &signals, &before);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
-  if (child < 0) return util::errno_error("cannot make a process", errno);
+  if (child < 0) {
+    const int error = errno;
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    return util::errno_error("cannot make a process", error);
+  }
   if (child == 0) {
     const int error = become(prepared, command.handed_down, parent, before);
     (void)!::write(failure->write.get(), &error, sizeof error);
