@@ -256,6 +256,31 @@ TEST_CASE("what is proposed instead of a value works at its place in a here-docu
         "use $RUNNER_VAR_X there instead, in double quotes only if that is outside of the here-document");
 }
 
+TEST_CASE("a value in the text of a second shell is refused unless it is harmless") {
+  const auto ran = [](std::string_view source, const std::string& value) {
+    const auto result = shell(source).expand(variables({{"x", value}}));
+    return result ? result->argv.back() : "error: " + result.error().message;
+  };
+  CHECK(ran("bash -c 'echo {x}'", "17") == "echo 17");
+  CHECK(
+      ran("bash -c 'echo {x}'", "$(id)") ==
+      "error: {x} stands in the text that a second shell runs, where no quoting is safe for its value \"$(id)\": write "
+      "\"$1\" there, and behind that text the words _ {x}: sh -c '... \"$1\"' _ {x}");
+  for (const std::string source : {"/bin/sh -e -c \"echo '{x}'\"", "env A=b dash -ec 'echo {x}'",
+                                   "timeout 9 zsh -lc {x}", "ksh -c -e 'echo \"{x}\"'", "env sh -c 'echo $A{x}' a"}) {
+    CAPTURE(source);
+    CHECK(ran(source, "a;b").starts_with("error: "));
+  }
+  for (const std::string source :
+       {"bash -c 'echo \"$1\"' _ {x}", "bash script {x}", "bash -x script -c {x}", "prog -c {x}"}) {
+    CAPTURE(source);
+    CHECK(ran(source, "a;b").ends_with("a;b"));
+  }
+  const auto list = std::get<CommandTemplate>(CommandTemplate::parse_list({"bash", "-c", "echo {x}"}, {"x"}));
+  CHECK_FALSE(list.expand(variables({{"x", "a b"}})));
+  CHECK(list.expand(variables({{"x", "a"}})));
+}
+
 TEST_CASE("what only looks uncertain is not") {
   for (const std::string source : {"echo $(a) {x}",
                                    "echo \"$(a \")\" ')')\" {x}",

@@ -24,6 +24,7 @@ enum class Remedy : std::uint8_t {
   bare_variable,       ///< $RUNNER_VAR_X: a here-document keeps quotes as they are
   unquoted_delimiter,  ///< likewise, and no quotes around the delimiter, which keep a here-document from expanding
   either_variable,     ///< one of the first two: whether a here-document is over is not certain
+  argument,            ///< "$1", behind the text that a second shell runs
 };
 
 struct ShellPlace {

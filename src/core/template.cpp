@@ -1,6 +1,7 @@
 #include "core/template.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "core/plain_command.hpp"
 #include "core/shell_words.hpp"
@@ -46,6 +47,9 @@ std::string remedy_for(const Placeholder& placeholder) {
              " there instead (a backslash before any $, ` or \\ that is to stay)";
     case Remedy::either_variable:
       return "use " + variable + " there instead, in double quotes only if that is outside of the here-document";
+    case Remedy::argument:
+      return "write \"$1\" there, and behind that text the words _ {" + placeholder.name + "}: sh -c '... \"$1\"' _ {" +
+             placeholder.name + "}";
   }
   return "";
 }
@@ -85,6 +89,37 @@ void find_places(std::vector<Piece>& pieces) {
   auto place = places.begin();
   for (Piece& piece : pieces) {
     if (auto* placeholder = std::get_if<Placeholder>(&piece)) placeholder->place = *place++;
+  }
+}
+
+/// The word as it is written; "" where a variable stands in it.
+std::string_view literal_word(const std::vector<Piece>& word) {
+  const auto* literal = word.size() == 1 ? std::get_if<std::string>(&word.front()) : nullptr;
+  return literal != nullptr ? std::string_view(*literal) : std::string_view();
+}
+
+bool is_shell(std::string_view program) {
+  static constexpr std::array<std::string_view, 5> kShells = {"sh", "bash", "dash", "zsh", "ksh"};
+  return std::ranges::find(kShells, program.substr(program.rfind('/') + 1)) != kShells.end();
+}
+
+/// The values in SCRIPT of `bash -c SCRIPT`, also behind `env` and the like: they stand bare in what that shell reads.
+void find_places_of_second_shell(std::vector<std::vector<Piece>>& words) {
+  std::size_t i = 0;
+  while (i < words.size() && !is_shell(literal_word(words[i]))) ++i;
+  bool has_script = false;
+  for (++i; i < words.size() && literal_word(words[i]).starts_with('-'); ++i) {
+    const std::string_view option = literal_word(words[i]);
+    has_script = has_script || (!option.starts_with("--") && option.ends_with('c'));
+  }
+  if (!has_script || i >= words.size()) return;
+  find_places(words[i]);
+  for (Piece& piece : words[i]) {
+    auto* placeholder = std::get_if<Placeholder>(&piece);
+    if (placeholder == nullptr) continue;
+    placeholder->place.quoting = Quoting::uncertain;
+    placeholder->place.where = "in the text that a second shell runs";
+    placeholder->place.remedy = Remedy::argument;
   }
 }
 
@@ -138,7 +173,7 @@ std::variant<CommandTemplate, TemplateError> CommandTemplate::parse_shell(std::s
   result.text_ = text;
   result.pieces_ = std::get<std::vector<Piece>>(std::move(parsed));
   result.words_ = split_plain_command(result.pieces_);
-  if (result.words_.empty()) find_places(result.pieces_);
+  result.words_.empty() ? find_places(result.pieces_) : find_places_of_second_shell(result.words_);
   return result;
 }
 
@@ -158,6 +193,7 @@ std::variant<CommandTemplate, TemplateError> CommandTemplate::parse_list(const s
     if (i > 0) result.text_ += ' ';
     append_shell_word(result.text_, elements[i]);
   }
+  find_places_of_second_shell(result.words_);
   return result;
 }
 
