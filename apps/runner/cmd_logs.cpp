@@ -108,6 +108,19 @@ int follow(RecordedRun& run, const SliceRef& slice, std::uint32_t number, Attemp
   }
 }
 
+/// Why an attempt has no log: "wrote nothing", or what became of its output instead.
+std::string no_output_text(const RecordedRun& run, const core::AttemptRecord& record) {
+  if (record.ending && record.ending->outcome == core::Outcome::not_started) {
+    return "was not started" + (record.ending->detail.empty() ? "" : ": " + record.ending->detail);
+  }
+  const report::ReportContext context{.labels = {},
+                                      .stdout_of = stdout_of(run.spec ? &*run.spec : nullptr, run.stored.info.id),
+                                      .run_dir = {},
+                                      .resume_command = {},
+                                      .json_command = {}};
+  return record.ending ? report::nothing_logged(context, record) : "has written nothing to its log";
+}
+
 }  // namespace
 
 int logs(const LogsCommand& command) {
@@ -138,8 +151,7 @@ int logs(const LogsCommand& command) {
     return kRecordFailed;
   }
   if (!log->is_open()) {
-    if (command.common.verbosity >= 0)
-      complain(attempt_text(*record) + (record->ending ? " wrote nothing" : " has written nothing"));
+    if (command.common.verbosity >= 0) complain(attempt_text(*record) + " " + no_output_text(*run, *record));
     return kSucceeded;
   }
   Output output;

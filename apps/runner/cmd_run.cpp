@@ -89,6 +89,7 @@ class Face {
       : out_(io, STDOUT_FILENO, events()),
         console_(err(io),
                  {.labels = labels_of(&spec),
+                  .stdout_of = stdout_of(&spec, session.run.id),
                   .run_dir = display_path(session.state_dir.run_dir(session.run.id)),
                   .resume_command = resume_command(command.common, spec.path),
                   .json_command = json_command(command.common, spec.path, "")},
@@ -213,6 +214,7 @@ std::string status_text(const RunCommand& command, const core::Spec& spec, const
   source.view = loop.view();
   source.slices = slices;
   source.context = {.labels = labels_of(&spec),
+                    .stdout_of = {},
                     .run_dir = run_dir,
                     .resume_command = resume_command(command.common, spec.path),
                     .json_command = json_command(command.common, spec.path, "")};

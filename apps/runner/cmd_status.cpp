@@ -61,6 +61,7 @@ int status(const StatusCommand& command) {
   }
   source.context = {
       .labels = labels_of(run->spec ? &*run->spec : nullptr),
+      .stdout_of = stdout_of(run->spec ? &*run->spec : nullptr, run->stored.info.id),
       .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),
       .resume_command = resume_command(command.common, run->stored.info.spec_path),
       .json_command = json_command(command.common, run->stored.info.spec_path, command.run_id.value_or(""))};

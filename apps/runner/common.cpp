@@ -339,6 +339,22 @@ report::Labels labels_of(const core::Spec* spec) {
   };
 }
 
+report::StdoutOf stdout_of(const core::Spec* spec, const std::string& run_id) {
+  if (spec == nullptr) return {};
+  return [spec, run_id](const core::AttemptRecord& record) -> std::string {
+    const core::JobSpec& job = spec->jobs.at(record.id.job);
+    if (!job.stdout_path) return {};
+    const auto in_slot = [&](std::uint32_t slot) {
+      const auto expanded = core::expand_attempt(
+          *spec, job, {.slice = record.id.slice, .attempt = record.id.number, .slot = slot, .run_id = run_id});
+      return expanded ? expanded->stdout_path : std::string();
+    };
+    const std::string path = in_slot(0);
+    // No record says which slot it was: a path with {slot} is shown as it is written.
+    return path.empty() || path != in_slot(1) ? job.stdout_path->text() : display_path(path);
+  };
+}
+
 std::string spec_arguments(const Common& common, const std::string& spec_path) {
   std::string text =
       util::shell_quote_for_display(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);

@@ -70,6 +70,8 @@ bool has_several_jobs(const store::StoredRun& run);
 
 /// Labels for reports; with no spec they fall back to indices. `spec` outlives the result.
 report::Labels labels_of(const core::Spec* spec);
+/// Where the spec sends the stdout of attempts of that run; likewise.
+report::StdoutOf stdout_of(const core::Spec* spec, const std::string& run_id);
 /// What names the spec and its record on the command line, as this user would type it: "jobs.yaml --state-dir x".
 std::string spec_arguments(const Common& common, const std::string& spec_path);
 /// The same with what --set says, for commands that begin a run, or one that is taken up with a change.

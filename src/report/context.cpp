@@ -55,6 +55,12 @@ std::string log_path(const ReportContext& context, const std::string& log) {
   return util::escape_for_display(context.run_dir.empty() ? log : context.run_dir + "/" + log, 4096);
 }
 
+std::string nothing_logged(const ReportContext& context, const core::AttemptRecord& record) {
+  const std::string file = context.stdout_of ? context.stdout_of(record) : std::string();
+  return file.empty() ? "wrote nothing"
+                      : "wrote nothing to its log, stdout is in " + util::escape_for_display(file, 200);
+}
+
 std::string key_text(const core::AttemptRecord& record) {
   return record.key.empty() ? std::to_string(record.id.slice) : util::escape_for_display(record.key, 200);
 }

@@ -17,8 +17,12 @@ namespace runner::report {
 using Labels =
     std::function<std::string(std::uint32_t job, const core::IntervalSet& indices, std::size_t max_intervals)>;
 
+/// The file that the spec names for an attempt's stdout, as the user can type it; "" where it goes to the log.
+using StdoutOf = std::function<std::string(const core::AttemptRecord& record)>;
+
 struct ReportContext {
   Labels labels;               ///< unset (the spec cannot be read any more): indices are shown
+  StdoutOf stdout_of;          ///< likewise: not known
   std::string run_dir;         ///< as the user should see and type it; logs are relative to it
   std::string resume_command;  ///< unset: made from the spec's path
   std::string json_command;    ///< `runner status ... --json`, which has every list in full
@@ -47,6 +51,9 @@ std::string short_selection(const ReportContext& context, std::uint32_t job, con
 std::string resume_command(const ReportContext& context, const core::RunInfo& info);
 /// Path of an attempt's log as the user can type it, made safe to show; "" when it wrote none.
 std::string log_path(const ReportContext& context, const std::string& log);
+/// Of an attempt with an empty log: "wrote nothing", or where its stdout is: "wrote nothing to its log, stdout is in
+/// out/17.csv".
+std::string nothing_logged(const ReportContext& context, const core::AttemptRecord& record);
 /// The slice's key made safe to show; its index where the key is not known.
 std::string key_text(const core::AttemptRecord& record);
 

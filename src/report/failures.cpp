@@ -22,8 +22,8 @@ std::string example_text(const core::FailureGroup& group, const ReportContext& c
     const std::string line = last_line(context.run_dir, example.log);
     if (!line.empty())
       text += (text.empty() ? "" : "; ") + ("its log ends: " + util::escape_for_display(line, kMaxLine));
-  } else if (text.empty() && example.ending) {
-    return key_text(example) + " wrote nothing";
+  } else if (text.empty() && example.ending && example.ending->outcome != core::Outcome::not_started) {
+    return key_text(example) + " " + nothing_logged(context, example);
   }
   return text.empty() ? text : key_text(example) + ": " + text;
 }

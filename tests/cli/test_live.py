@@ -104,6 +104,22 @@ class Live(RunnerTest):
         process.wait()
         self.assertEqual(self.ok("logs", "jobs.yaml", "2").stdout, "begin 2.1\nend 2\n")
 
+    def test_logs_say_where_the_output_is_or_why_there_is_none(self):
+        self.spec("slices: 0-0\nstdout: out/{slice}.{attempt}\ncommand: mkdir -p out; echo x; exit 3\n")
+        (self.dir / "out").mkdir()
+        where = "wrote nothing to its log, stdout is in out/0.1\n"
+        self.assertIn("    0 " + where, self.ok("jobs.yaml", code=1).stderr)
+        self.assertIn("    0 " + where, self.ok("status", "jobs.yaml").stdout)
+        self.assertEqual(self.ok("logs", "jobs.yaml", "0").stderr, "runner: slice 0, attempt 1 " + where)
+        self.assertEqual(self.read("out/0.1"), "x\n")
+        self.spec("slices: 0-0\nstdout: out-{slot}\ncommand: exit 3\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertIn("stdout is in out-{slot}\n", self.ok("logs", "jobs.yaml", "0").stderr)
+        self.spec("slices: 0-0\ncommand: [no-such-program]\n")
+        self.assertNotIn("wrote nothing", self.ok("jobs.yaml", code=1).stderr)
+        self.assertEqual(self.ok("logs", "jobs.yaml", "0").stderr, "runner: slice 0, attempt 1 was not started: "
+                         "cannot execute 'no-such-program': not found in PATH\n")
+
     def test_logs_of_a_killed_run(self):
         self.kill(self.begin())
         self.assertEqual(self.ok("logs", "jobs.yaml", "0").stdout, "begin 0.1\nend 0\n")
