@@ -23,12 +23,33 @@ struct SliceRef {
   std::uint64_t slice = 0;
 };
 
+/// As --slices takes it, too: an index where keys are no numbers, @3 anywhere, JOB/3 also of a job that is alone.
 std::optional<SliceRef> find_in_job(const core::JobSpec& job, std::uint32_t number, const std::string& key) {
   if (const auto index = job.slices.find(key)) return SliceRef{number, *index};
-  // As --slices takes it: an index where keys are no numbers, @3 anywhere.
   const auto selected = job.slices.select(key);
   if (selected && selected->count() == 1) return SliceRef{number, selected->intervals().front().first};
-  return std::nullopt;
+  const std::string prefix = job.name + "/";
+  return key.starts_with(prefix) ? find_in_job(job, number, key.substr(prefix.size())) : std::nullopt;
+}
+
+/// "there are 10 slices: 0, 1, 2, ...", as this command takes them.
+std::string slices_there_are(const RecordedRun& run) {
+  constexpr std::size_t kExamples = 3;
+  const bool several = has_several_jobs(run.stored);
+  std::uint64_t total = 0;
+  std::vector<std::string> examples;
+  for (std::size_t j = 0; j < run.stored.jobs.size(); ++j) {
+    const auto& job = run.stored.jobs[j];
+    if (job.kind != core::JobKind::slices) continue;
+    total += job.slices;
+    for (std::uint64_t s = 0; run.spec && s < job.slices && examples.size() < kExamples; ++s) {
+      const std::string key = run.spec->jobs[j].slices.key(s);
+      examples.push_back(util::escape_for_display(several ? job.name + "/" + key : key, 80));
+    }
+  }
+  std::string text = "there " + std::string(total == 1 ? "is " : "are ") + report::count_of(total, "slice", "slices");
+  for (const std::string& example : examples) text += (&example == &examples.front() ? ": " : ", ") + example;
+  return text + (!examples.empty() && total > examples.size() ? ", ..." : "");
 }
 
 /// The slice with that key, of several jobs JOB/KEY, or JOB where it has only one; without a spec any more, the one
@@ -131,7 +152,8 @@ int logs(const LogsCommand& command) {
   if (!slice) {
     const bool several = has_several_jobs(run->stored);
     complain("no slice '" + util::escape_for_display(command.slice) + "' in run " + run->stored.info.id +
-             (several ? "; it has several jobs, whose slices are called JOB/SLICE" : ""));
+             (several ? "; it has several jobs, whose slices are called JOB/SLICE" : "") + "; " +
+             slices_there_are(*run));
     return kUsage;
   }
   auto record = find_attempt(*run, *slice, command.attempt);

@@ -99,10 +99,18 @@ class Live(RunnerTest):
         self.assertEqual(self.ok("logs", "jobs.yaml", "1").stdout, "begin 1.1\n")
         self.assertEqual(self.ok("logs", "jobs.yaml", "2").stdout, "begin 2.1\n")
         self.assertIn("has not run", self.ok("logs", "jobs.yaml", "9", code=2).stderr)
-        self.assertIn("no slice '10'", self.ok("logs", "jobs.yaml", "10", code=2).stderr)
+        self.assertRegex(self.ok("logs", "jobs.yaml", "10", code=2).stderr,
+                         r"^runner: no slice '10' in run \S+; there are 10 slices: 0, 1, 2, \.\.\.\n$")
         self.write("go", "")
         process.wait()
         self.assertEqual(self.ok("logs", "jobs.yaml", "2").stdout, "begin 2.1\nend 2\n")
+
+    def test_logs_of_a_slice_by_its_full_name_though_its_job_is_alone(self):
+        self.spec("slices: {list: [a, jobs/b]}\ncommand: echo {item}\n")
+        self.ok("jobs.yaml")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "jobs/a").stdout, "a\n")
+        self.assertEqual(self.ok("logs", "jobs.yaml", "jobs/b").stdout, "jobs/b\n", "a key goes first")
+        self.assertIn("there are 2 slices: a, jobs/b\n", self.ok("logs", "jobs.yaml", "work/a", code=2).stderr)
 
     def test_logs_say_where_the_output_is_or_why_there_is_none(self):
         self.spec("slices: 0-0\nstdout: out/{slice}.{attempt}\ncommand: mkdir -p out; echo x; exit 3\n")
