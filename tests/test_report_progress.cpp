@@ -49,6 +49,18 @@ struct Simulation {
 
 }  // namespace
 
+TEST_CASE("cancelled slices are not counted as failed, and once when they run again") {
+  Progress progress;
+  const auto view = new_view(10);
+  progress.begin(view);
+  progress.ended({0, 0, 1}, ending_of(Outcome::failed, 3, 1), true);
+  progress.ended({0, 1, 1}, ending_of(Outcome::cancelled, 0, 1), true);
+  progress.ended({0, 2, 1}, ending_of(Outcome::cancelled, 0, 1), true);
+  CHECK(progress.line(view, steady_at(1), 200).find("3/10 (30%), 1 failed, 2 cancelled, ETA") != std::string::npos);
+  progress.started({0, 1, 2});
+  CHECK(progress.line(view, steady_at(1), 200).find("2/10 (20%), 1 failed, 1 cancelled, ETA") != std::string::npos);
+}
+
 TEST_CASE("there is no ETA until the first round of slices is over") {
   Simulation s(100, 10, 60);
   s.run_until(59);

@@ -66,7 +66,7 @@ void Progress::begin(const core::RunView& view) {
 }
 
 void Progress::started(const core::AttemptId& id) {
-  if (failed_[id.job].erase(id.slice)) --done_;
+  if (failed_[id.job].erase(id.slice) || cancelled_[id.job].erase(id.slice)) --done_;
 }
 
 void Progress::ended(const core::AttemptId& id, const core::Ending& ending, bool final) {
@@ -78,8 +78,11 @@ void Progress::ended(const core::AttemptId& id, const core::Ending& ending, bool
   }
   ++done_;
   ++since_tick_;
+  if (ending.outcome == core::Outcome::cancelled) {  // says nothing of how long slices take
+    cancelled_[id.job].insert(id.slice);
+    return;
+  }
   if (ending.outcome != core::Outcome::succeeded) failed_[id.job].insert(id.slice);
-  if (ending.outcome == core::Outcome::cancelled) return;  // says nothing of how long slices take
   ++samples_;
   const double weight = std::max(1.0 / static_cast<double>(samples_), 1.0 / static_cast<double>(20 + 2 * widest_));
   slice_seconds_ += weight * (runtime + retried_seconds_ - slice_seconds_);
@@ -139,9 +142,13 @@ std::string Progress::line(const core::RunView& view, util::TimePoint now, std::
   const std::string counts =
       fmt::format("{}/{} ({}%)", util::format_count(done_), util::format_count(total_), percent());
   std::vector<std::string> parts;
-  std::uint64_t failed = 0;
-  for (const auto& [job, slices] : failed_) failed += slices.count();
-  if (failed > 0) parts.push_back(util::format_count(failed) + " failed");
+  const auto count = [&parts](const auto& by_job, const char* what) {
+    std::uint64_t n = 0;
+    for (const auto& [job, slices] : by_job) n += slices.count();
+    if (n > 0) parts.push_back(util::format_count(n) + what);
+  };
+  count(failed_, " failed");
+  count(cancelled_, " cancelled");
   const auto left = eta(view, now);
   parts.push_back("ETA " + (left ? whole_seconds(*left) : "?"));
   parts.push_back(util::format_count(running_count(view)) + " running");

@@ -39,8 +39,9 @@ class Progress {
 
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
-  std::map<std::uint32_t, core::ChunkedSet> failed_;  ///< by job, in this session; done as well
-  std::size_t widest_ = 0;                            ///< most slices seen running at once: the slots there are
+  std::map<std::uint32_t, core::ChunkedSet> failed_;     ///< by job, in this session; done as well
+  std::map<std::uint32_t, core::ChunkedSet> cancelled_;  ///< likewise
+  std::size_t widest_ = 0;                               ///< most slices seen running at once: the slots there are
 
   // Exponentially weighted throughput: slices and seconds, both decaying, so that their ratio is right from the start.
   std::optional<util::TimePoint> last_tick_;
