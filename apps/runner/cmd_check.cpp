@@ -1,6 +1,12 @@
 // runner check: validates the spec and shows the plan, on stdout.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <vector>
 
 #include "commands.hpp"
@@ -8,10 +14,13 @@
 #include "core/template.hpp"
 #include "exit_codes.hpp"
 #include "host/machine.hpp"
+#include "proc/program.hpp"
 #include "run/capacity.hpp"
 #include "util/text.hpp"
 
 namespace runner::app {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -35,15 +44,83 @@ std::string retries_text(const core::RetryPolicy& retry) {
          util::format_duration(retry.delay_max);
 }
 
+/// Of the environment that the job's slices are given.
+const char* path_variable(const core::ExpandedAttempt& attempt) {
+  for (const std::string& entry : attempt.env) {
+    if (entry.starts_with("PATH=")) return entry.c_str() + std::string_view("PATH=").size();
+  }
+  return std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): there is one thread
+}
+
+/// As the launch would find it.
+util::Result<void> can_be_executed(const core::ExpandedAttempt& attempt) {
+  if (attempt.command.argv.empty()) return util::Error{"the command is empty"};
+  const std::string& name = attempt.command.argv.front();
+  const auto program = proc::find_program(name, path_variable(attempt), attempt.workdir);
+  if (!program) return program.error();
+  if (::faccessat(AT_FDCWD, (fs::path(attempt.workdir) / *program).c_str(), X_OK, AT_EACCESS) == 0) return {};
+  return util::errno_error("cannot execute '" + name + "'", errno);
+}
+
+/// The first slice's command, or why it cannot be started. What runs before may make its program yet.
+util::Result<std::string> first_command(const core::Spec& spec, const core::JobSpec& job) {
+  auto first = core::expand_attempt(spec, job, {.slice = 0, .attempt = 1, .slot = 0, .run_id = "RUN"});
+  if (!first) return first.error();
+  if (job.needs.empty()) {
+    if (const auto possible = can_be_executed(*first); !possible) return possible.error();
+  }
+  return core::to_shell_line(first->command);
+}
+
+template <class List, class Text>
+std::string joined(const List& list, Text text) {
+  std::string all;
+  for (const auto& item : list) all += (all.empty() ? "" : ", ") + std::string(text(item));
+  return util::escape_for_display(all, 2000);
+}
+
+std::string cpus_text(std::int64_t milli) {
+  std::string text = std::to_string(milli / 1000);
+  if (milli % 1000 == 0) return text;
+  text += "." + std::to_string(1000 + milli % 1000).substr(1);
+  return text.substr(0, text.find_last_not_of('0') + 1);
+}
+
+/// What one slice takes.
+std::string needs_text(const core::Spec& spec, const core::JobSpec& job) {
+  std::string text;
+  if (job.cpus_milli) text += line("cpus", cpus_text(*job.cpus_milli));
+  if (job.memory) text += line("memory", util::format_size(*job.memory));
+  if (!job.uses.empty()) {
+    text += line("uses", joined(job.uses, [&](const core::Use& use) {
+                   const core::Limit& limit = spec.limits[use.limit];
+                   return limit.name + " " + std::to_string(use.amount) + " of " + std::to_string(limit.amount);
+                 }));
+  }
+  return text;
+}
+
+/// What goes in and comes out. Of the environment the names only: values may be secrets.
+std::string streams_text(const core::JobSpec& job) {
+  const auto written = [](const core::TextTemplate& text) { return text.text(); };
+  std::string text;
+  if (!job.env.empty()) text += line("env", joined(job.env, [](const auto& entry) { return entry.first; }));
+  if (job.stdin_path) text += line("stdin", util::escape_for_display(job.stdin_path->text(), 2000));
+  if (job.stdout_path) text += line("stdout", util::escape_for_display(job.stdout_path->text(), 2000));
+  if (!job.outputs.empty()) text += line("outputs", joined(job.outputs, written));
+  if (job.log_limit) text += line("log_limit", util::format_size(*job.log_limit));
+  return text;
+}
+
 std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
   std::string text = job.kind == core::JobKind::slices ? line("slices", slices_text(job.slices)) : "";
   text += line("command", util::escape_for_display(job.command.text(), 2000));
   if (job.slices.size() > 0) {
-    auto first = core::expand_attempt(spec, job, {.slice = 0, .attempt = 1, .slot = 0, .run_id = "RUN"});
-    text += line("first", first ? util::escape_for_display(core::to_shell_line(first->command), 2000)
-                                : "cannot be started: " + first.error().message);
+    const auto first = first_command(spec, job);
+    text +=
+        line("first", first ? util::escape_for_display(*first, 2000) : "cannot be started: " + first.error().message);
   }
-  text += line("workdir", display_path(job.workdir));
+  text += line("workdir", display_path(job.workdir)) + streams_text(job) + needs_text(spec, job);
   if (job.timeout)
     text +=
         line(job.service ? "ready" : "timeout", (job.service ? "within " : "") + util::format_duration(*job.timeout) +
@@ -112,6 +189,20 @@ class PlanTree {
   std::vector<std::vector<std::uint32_t>> below_;
 };
 
+/// Says of every job that cannot begin why; false when there is one.
+bool can_begin(const core::Spec& spec) {
+  bool all = true;
+  for (const auto& job : spec.jobs) {
+    if (job.slices.size() == 0) continue;
+    const auto first = first_command(spec, job);
+    if (first) continue;
+    all = false;
+    const std::string what = job.kind == core::JobKind::slices ? "slice " + job.slices.key(0) + " of " : "";
+    complain(util::escape_for_display(what + job.name, 200) + " cannot be started: " + first.error().message);
+  }
+  return all;
+}
+
 }  // namespace
 
 int check(const CheckCommand& command) {
@@ -120,7 +211,8 @@ int check(const CheckCommand& command) {
   const host::Machine machine = host::detect();
   if (!fits(*spec, machine)) return kUsage;
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
-  std::string text = util::escape_for_display(spec->path, 20'000) + ": valid\n";
+  const bool is_valid = can_begin(*spec);
+  std::string text = util::escape_for_display(spec->path, 20'000) + (is_valid ? ": valid\n" : ": not valid\n");
   if (spec->has_several_jobs()) text += spec->name + "\n" + PlanTree(*spec).text();
   for (const auto& job : spec->jobs) {
     if (job.kind != core::JobKind::slices) text += std::string(core::name(job.kind)) + " ";
@@ -131,7 +223,8 @@ int check(const CheckCommand& command) {
   text += line("machine", std::to_string(machine.cpus) + " CPUs for this process (" + machine.cpus_reason + "), " +
                               util::format_size(machine.memory) + "; " + host::describe_topology());
   text += line("state", display_path(spec->state_dir));
-  return print(text) && flush_stdout() ? kSucceeded : kRecordFailed;
+  if (!print(text) || !flush_stdout()) return kRecordFailed;
+  return is_valid ? kSucceeded : kSlicesFailed;
 }
 
 }  // namespace runner::app

@@ -154,6 +154,40 @@ class Run(RunnerTest):
         self.assertIn("100 slices", result.stdout)
         self.assertFalse((self.dir / ".runner").exists())
 
+    def test_check_does_not_call_valid_what_cannot_be_started(self):
+        self.write("plain", "no program")
+        for spec, why in (("command: [no-such-program]", "cannot execute 'no-such-program': not found in PATH"),
+                          ("command: [./none]", "cannot execute './none': No such file or directory"),
+                          ("command: [./plain]", "cannot execute './plain': Permission denied"),
+                          ("vars: {x: \"it's\"}\ncommand: 'echo `echo {x}`'", "x")):
+            with self.subTest(spec=spec):
+                self.spec("slices: 5-6\n" + spec + "\n")
+                result = self.ok("check", "jobs.yaml", code=1)
+                self.assertRegex(result.stderr, r"^runner: slice 5 of jobs cannot be started: ")
+                self.assertIn(why, result.stderr)
+                self.assertIn("jobs.yaml: not valid\n", result.stdout)
+                self.ok("jobs.yaml", "--slices", "5", code=1)
+        self.spec("slices: 0-0\nenv: {PATH: tools}\ncommand: [tool]\n")
+        self.write("tools/tool", "#!/bin/sh\n", 0o755)
+        self.ok("check", "jobs.yaml")
+        self.spec("slices: 0-0\nprepare: touch tool; chmod +x tool\ncommand: [./tool]\n")
+        self.ok("check", "jobs.yaml")  # what runs before may make it
+
+    def test_check_shows_all_that_is_set_and_no_value_of_the_environment(self):
+        self.spec("slices: 0-1\nlimits: {disk: 3}\nuses: {disk: 2}\ncpus: 0.5\nmemory: 1M\nlog_limit: 2M\n"
+                  "stdin: jobs.yaml\nstdout: out-{slice}\noutputs: ['out-{slice}', more]\n"
+                  "env: {TOKEN: hidden, OTHER: 1}\ncommand: cat\n")
+        shown = self.ok("check", "jobs.yaml").stdout
+        for label, value in (("cpus", "0.5"), ("memory", "1 MiB"), ("uses", "disk 2 of 3"), ("log_limit", "2 MiB"),
+                             ("stdin", "jobs.yaml"), ("stdout", "out-{slice}"), ("outputs", "out-{slice}, more"),
+                             ("env", "TOKEN, OTHER")):
+            self.assertRegex(shown, rf"(?m)^  {label}: +{value.replace('{', '[{]')}$")
+        self.assertNotIn("hidden", shown)
+        self.spec("slices: 0-1\ncommand: cat\n")
+        shown = self.ok("check", "jobs.yaml").stdout
+        for label in ("cpus", "memory", "uses", "log_limit", "stdin", "stdout", "outputs", "env"):
+            self.assertNotIn(f"  {label}:", shown)
+
     def test_overrides(self):
         self.spec("slices: 0-9\nvars: {x: 1}\ncommand: echo {slice} {x} >> ran\n")
         self.ok("jobs.yaml", "--slices", "3,7-8", "--set", "x=two words", "--n-procs", "1")

@@ -100,7 +100,8 @@ class Terminal(RunnerTest):
                 for arguments in (["status", "jobs.yaml"], ["status", "jobs.yaml", "--json"], ["check", "jobs.yaml"],
                                   ["status", "jobs.yaml", "--format", "joblog"], ["jobs.yaml", "-n"],
                                   ["logs", "jobs.yaml", "@0"]):
-                    self.safe_on_terminal(*arguments)
+                    refused = name == "not started" and arguments[0] == "check"
+                    self.safe_on_terminal(*arguments, code=1 if refused else 0)
                 self.check_safe(self.run_log().encode(errors="surrogateescape"), "run.log")
                 self.check_safe(self.ok("status", "jobs.yaml", text=False).stdout, "status, not a terminal")
                 self.check_safe(self.ok("status", "jobs.yaml", "--json", text=False).stdout, "JSON, not a terminal")
