@@ -67,7 +67,8 @@ class OutputPump::Queue : public std::enable_shared_from_this<Queue> {
  public:
   Queue(asio::io_context& io, int fd, PumpEvents events)
       : target_(open_target(fd)), events_(std::move(events)), wait_(io) {
-    target_.is_terminal = ::isatty(fd) == 1;
+    struct stat info {};  // not isatty(): a terminal that has hung up is none any more
+    target_.is_terminal = ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode);
     if (target_.way == Way::direct) return;
     util::Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
     epoll_event event{};
