@@ -19,8 +19,11 @@ struct LaunchRequest {
   core::AttemptId id;
   std::uint32_t slot = 0;
   core::ExpandedAttempt attempt;
-  std::string key;                     ///< the slice's label, for OutputTap
-  std::string log;                     ///< where its output goes if it writes any; relative to the run directory
+  std::string key;  ///< the slice's label, for OutputTap
+  std::string log;  ///< where its output goes if it writes any; relative to the run directory
+  /// The record may have the draft that the attempt before in this slot wrote to, without its end: this one needs a
+  /// name of its own.
+  bool new_draft = true;
   const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
 };
 

@@ -75,8 +75,8 @@ std::string SlotLog::draft_of(const core::AttemptId& id, unsigned copy) const {
   return draft + ".log";
 }
 
-util::Result<int> SlotLog::open(const core::AttemptId& id) {
-  if (take_over(draft_of(id, 0))) return fd_.get();
+util::Result<int> SlotLog::open(const core::AttemptId& id, bool new_name) {
+  if (!path_.empty() && take_over(new_name ? draft_of(id, 0) : path_)) return fd_.get();
   for (unsigned copy = 0;; ++copy) {
     path_ = draft_of(id, copy);
     auto fd = util::open_private(absolute(path_), O_WRONLY | O_APPEND);
@@ -92,10 +92,9 @@ util::Result<int> SlotLog::open(const core::AttemptId& id) {
   }
 }
 
-/// The file that the attempt before left empty gets the new name before anything can be written to it: a reader who
+/// The file that the attempt before left empty gets the name before anything can be written to it: a reader who
 /// finds the old name gone knows that what is in there now is not that attempt's.
 bool SlotLog::take_over(const std::string& draft) {
-  if (path_.empty()) return false;
   auto fd = util::open_no_links(absolute(path_), O_WRONLY | O_APPEND);
   if (!fd || is_taken(fd->get())) return false;
   if (path_ != draft) {

@@ -1,9 +1,10 @@
 // SlotLog: the file that the attempts of one slot write their output to, one after the other. It gets the log's name
-// only once something is in it, so a slice that writes nothing costs no file: what it leaves empty is renamed for the
-// next attempt. Until then it is a draft, whose name is of one attempt and never of another, so that who reads the name
-// in the record never gets another slice's output. Owned by the local executor; one attempt at a time: open(), begin(),
-// then end(); between attempts it holds no descriptor. Never overwrites or drops output that it was not told to drop,
-// never gives an attempt a file that a process of an earlier one still has open.
+// only once something is in it, so a slice that writes nothing costs no file: what it leaves empty is for the next
+// attempt. Until then it is a draft, named after its first attempt, and renamed when the record may have that name for
+// another: who reads the name in the record never gets another slice's output (a rename for each is 3% of /bin/true).
+// Owned by the local executor; one attempt at a time: open(), begin(), then end(); between attempts it holds no
+// descriptor. Never overwrites or drops output that it was not told to drop, never gives an attempt a file that a
+// process of an earlier one still has open.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,10 @@ class SlotLog {
   SlotLog(SlotLog&& other) noexcept = default;
   SlotLog& operator=(SlotLog&&) = delete;
 
-  /// The descriptor for the attempt's stdout and stderr (O_APPEND); makes the file if there is none. Never makes the
-  /// run directory: where that is gone, so is the record.
-  util::Result<int> open(const core::AttemptId& id);
+  /// The descriptor for the attempt's stdout and stderr (O_APPEND); makes the file if there is none. `new_name`: a
+  /// reader may look for the attempt before by the draft's name. Never makes the run directory: where that is gone, so
+  /// is the record.
+  util::Result<int> open(const core::AttemptId& id, bool new_name);
   [[nodiscard]] bool is_open() const { return fd_.is_open(); }
   /// There is no attempt after all.
   void close() { fd_.reset(); }

@@ -76,7 +76,7 @@ struct Starter::Impl {
 
 util::Result<Streams> Starter::Impl::open_streams(const LaunchRequest& request, SlotLog& log) {
   Streams streams;
-  const auto fd = log.open(request.id);
+  const auto fd = log.open(request.id, request.new_draft);
   if (!fd) return shortage_if_full({"cannot open a log: " + fd.error().message, fd.error().errno_value});
   streams.out = streams.err = *fd;
   if (!request.attempt.stdin_path.empty()) {

@@ -143,7 +143,13 @@ void Loop::carry_out(const core::Launch& action) {
                      .key = is_main(action.id.job) ? attempt.key : slice_name(action.id, attempt.key),
                      .log = store::slice_log_path(is_main(action.id.job) ? std::string() : job.name, action.id.slice,
                                                   attempt.key, action.id.number),
+                     .new_draft = writer_->taken() >= last_started_in(action.slot),
                      .job = &job});
+}
+
+store::Sequence& Loop::last_started_in(unsigned slot) {
+  if (slot >= last_started_.size()) last_started_.resize(slot + 1);
+  return last_started_[slot];
 }
 
 void Loop::carry_out(const core::Terminate& action) {
@@ -225,7 +231,7 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   attempt.life.go(core::State::running);
   feed(core::Started{id});
   if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
-  last_sequence_ = writer_->started(id, at, pid, log);
+  last_sequence_ = last_started_in(attempt.slot) = writer_->started(id, at, pid, log);
   core::Event event = attempt_event(id, attempt, core::State::running);
   event.at = at;
   event.log = log;

@@ -152,6 +152,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   [[nodiscard]] core::Event slice_event(const core::AttemptId& id, const std::string& key, core::State state) const;
   [[nodiscard]] core::Event attempt_event(const core::AttemptId& id, const LiveAttempt& attempt,
                                           core::State state) const;
+  store::Sequence& last_started_in(unsigned slot);
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
   void finish_if_over();
@@ -175,7 +176,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   util::WallTime begun_at_{};
   util::TimePoint begun_{};
   store::Sequence last_sequence_ = 0;
-  std::optional<util::TimePoint> load_seen_;  ///< when the machine's load was looked at last
+  std::vector<store::Sequence> last_started_;  ///< by slot
+  std::optional<util::TimePoint> load_seen_;   ///< when the machine's load was looked at last
   bool held_by_load_ = false;
   core::Steered answer_;  ///< to what was asked for last
   LoopResult result_;

@@ -48,7 +48,6 @@ class HooksReader {
 
  private:
   /// `name` is a copy: it may be of a job, and their list grows here.
-  /// `name` is a copy: it may be of a job, and their list grows here.
   // NOLINTNEXTLINE(performance-unnecessary-value-param): so it is meant
   Hooks read_those_of(const JobMap& owner, const std::string name, std::optional<std::uint32_t> job) {
     Hooks hooks;

@@ -118,6 +118,8 @@ class Writer {
   /// How far a running attempt says it is: all that is known, not only what is new.
   virtual Sequence reported(const core::AttemptId& id, core::Report report) = 0;
   virtual Sequence ended(const core::AttemptId& id, core::Ending ending) = 0;
+  /// What is up to here may be on disk already, be it acknowledged or not; what is behind is not.
+  [[nodiscard]] virtual Sequence taken() const = 0;
   /// What is queued is waited for: it is committed without regard to the gap.
   virtual void hurry() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;

@@ -115,6 +115,7 @@ class SqliteWriter final : public Writer {
   };
 
   void hurry() override;
+  [[nodiscard]] Sequence taken() const override { return taken_; }
   Sequence push(Operation operation);
   void run();
   void work();
@@ -136,7 +137,8 @@ class SqliteWriter final : public Writer {
   AttemptTable attempts_;
   std::int64_t run_ = 0;  // run.number
   std::string host_;
-  std::atomic<int> wal_pages_ = 0;  // counted by whoever commits
+  std::atomic<Sequence> taken_ = 0;  // changes with the queue
+  std::atomic<int> wal_pages_ = 0;   // counted by whoever commits
   // What it takes to say that there is no memory left. Costs none as long as nobody writes to it.
   std::unique_ptr<char[]> reserve_ = std::make_unique_for_overwrite<char[]>(kReserve);
 
@@ -280,7 +282,7 @@ SqliteWriter::Taken SqliteWriter::take(std::vector<Operation>& taken, Sequence& 
   hurried_ = false;
   if (queue_.empty() || given_up_) return Taken::the_end;
   taken.swap(queue_);
-  through = last_;
+  taken_ = through = last_;
   last_commit_ = util::steady_now();
   return Taken::some;
 }
