@@ -49,6 +49,22 @@ TEST_CASE("slices that write nothing leave no file") {
   CHECK(files_below(t.run_dir.path()).empty());
 }
 
+TEST_CASE("a draft is renamed only where the record may have its name for another attempt") {
+  Local t;
+  t.shell(0, "exit 0", 0);
+  t.run_until_finished(1);
+  auto request = t.request(1, {"/bin/true"});
+  request.slot = 0;
+  request.new_draft = false;
+  t.executor->launch(std::move(request));
+  t.run_until_finished(2);
+  CHECK(t.endings.at(1).detail == "");
+  CHECK(files_below(t.run_dir.path()) == std::vector<std::string>{".slot-0.0.0.1.log"});
+  t.shell(2, "exit 0", 0);
+  t.run_until_finished(3);
+  CHECK(files_below(t.run_dir.path()) == std::vector<std::string>{".slot-0.0.2.1.log"});
+}
+
 TEST_CASE("stdin is /dev/null unless there is a file for it") {
   Local t;
   std::ofstream(t.path("in.txt")) << "words\n";

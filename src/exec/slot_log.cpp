@@ -77,7 +77,8 @@ std::string SlotLog::draft_of(const core::AttemptId& id, unsigned copy) const {
 
 util::Result<int> SlotLog::open(const core::AttemptId& id, bool new_name) {
   if (!path_.empty() && take_over(new_name ? draft_of(id, 0) : path_)) return fd_.get();
-  for (unsigned copy = 0;; ++copy) {
+  unsigned copy = 0;
+  while (true) {
     path_ = draft_of(id, copy);
     auto fd = util::open_private(absolute(path_), O_WRONLY | O_APPEND);
     const int error = fd ? 0 : fd.error().errno_value;
@@ -86,7 +87,10 @@ util::Result<int> SlotLog::open(const core::AttemptId& id, bool new_name) {
       return fd_.get();
     }
     const bool in_the_way = fd || error == ELOOP || error == EISDIR || error == EEXIST || error == ENXIO;
-    if (in_the_way && util::open_directory(absolute("slices"))) continue;  // what is there stays as it is
+    if (in_the_way && util::open_directory(absolute("slices"))) {
+      ++copy;  // what is there stays as it is
+      continue;
+    }
     const auto made = error == ENOENT ? util::make_private_directory(absolute("slices")) : false;
     if (!made || !*made) return std::move(fd.error());
   }
