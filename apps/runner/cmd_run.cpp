@@ -6,7 +6,9 @@
 #include <boost/asio/io_context.hpp>
 #include <cassert>
 #include <csignal>
+#include <functional>
 #include <map>
+#include <memory>
 
 #include "commands.hpp"
 #include "common.hpp"
@@ -246,6 +248,37 @@ struct Start {
   std::string survivors;        ///< what was found alive and ended, for run.log
 };
 
+/// And says whether all of it was kept; `result` knows it then, too.
+void close_record(std::unique_ptr<store::Writer>& writer, run::LoopResult& result, Face& face,
+                  const std::string& how_to_resume) {
+  const auto closed = writer->close();
+  writer.reset();
+  if (!closed && result.record_failed.empty()) {
+    result.record_failed = closed.error().message;
+    face.say("runner: " + result.record_failed + "\n");
+  } else if (!result.record_failed.empty()) {
+    face.say(
+        "runner: the record could not be kept: " + util::escape_lines(result.record_failed) +
+        "\nrunner: slices that ended since then are not in the record and will run again; when it is there and can be "
+        "written: " +
+        how_to_resume + "\n");
+  }
+}
+
+/// Output flows as fast as it is read; a reader that does not read is left by Ctrl-C, or when nobody could press it.
+/// False, and told, if not all of the slices' output could be printed.
+bool print_rest(boost::asio::io_context& io, Face& face, const std::function<bool()>& is_lost,
+                const std::string& spec_args) {
+  io.restart();
+  while (!io.stopped() && !is_lost()) io.run_for(std::chrono::milliseconds(250));
+  if (!is_lost()) face.flush();
+  const std::string why = face.print_failed();
+  if (why.empty()) return true;
+  complain("not all of the slices' output was printed: " + why + "; their logs have it: runner logs " + spec_args +
+           " SLICE");
+  return false;
+}
+
 int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
   const std::string run_dir = session.state_dir.run_dir(session.run.id);
   boost::asio::io_context io(1);
@@ -305,29 +338,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!control_path.empty()) control::remove_place(session.state_dir.path(), control_path);
   face.disconnect();
   executor->reset();
-  const auto closed = (*writer)->close();
-  writer->reset();
-  if (!closed && result.record_failed.empty()) {
-    result.record_failed = closed.error().message;
-    face.say("runner: " + result.record_failed + "\n");
-  } else if (!result.record_failed.empty()) {
-    face.say(
-        "runner: the record could not be kept: " + util::escape_lines(result.record_failed) +
-        "\nrunner: slices that ended since then are not in the record and will run again; when it is there and can be "
-        "written: " +
-        resume_command(command.common, spec.path) + "\n");
-  }
+  close_record(*writer, result, face, resume_command(command.common, spec.path));
   log.close();
-  io.restart();
-  // Output flows as fast as it is read; a reader that does not read is left by Ctrl-C, or when nobody could press it.
   const auto is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); };
-  while (!io.stopped() && !is_lost()) io.run_for(std::chrono::milliseconds(250));
-  if (!is_lost()) face.flush();
-  if (const std::string why = face.print_failed(); !why.empty()) {
-    complain("not all of the slices' output was printed: " + why + "; their logs have it: runner logs " +
-             spec_arguments(command.common, spec.path) + " SLICE");
-    return kRecordFailed;
-  }
+  if (!print_rest(io, face, is_lost, spec_arguments(command.common, spec.path))) return kRecordFailed;
   return exit_code(result, wanted);
 }
 

@@ -365,7 +365,11 @@ std::string spec_arguments(const Common& common, const std::string& spec_path) {
 std::string run_arguments(const Common& common, const std::string& spec_path) {
   std::string text = spec_arguments(common, spec_path);
   for (const auto& [name, value] : common.overrides.set) {
-    text += " --set " + util::shell_quote_for_display(name + "=" + value);
+    std::string setting = name;
+    setting += "=";
+    setting += value;
+    text += " --set ";
+    text += util::shell_quote_for_display(setting);
   }
   return text;
 }
