@@ -103,7 +103,10 @@ util::Result<void> plan_hooks(const core::Spec& spec, const store::StoredRun& st
     // Completed in the last session in which it was due: that of an earlier one cleared up for that one only.
     const bool torn_down =
         owner.teardown && teardown.succeeded && stored.jobs[*owner.teardown].state == core::State::completed;
-    if (owner.prepare) plan_one(plans[*owner.prepare], prepare, owner.has_work && (!prepare.succeeded || torn_down));
+    // Likewise: a session that had to prepare again and did not come to it undid what an earlier one had prepared.
+    const bool prepared =
+        owner.prepare && prepare.succeeded && !torn_down && stored.jobs[*owner.prepare].state == core::State::completed;
+    if (owner.prepare) plan_one(plans[*owner.prepare], prepare, owner.has_work && !prepared);
     if (!owner.teardown) continue;
     plan_one(plans[*owner.teardown], teardown, owner.has_work || (begun && !torn_down));
     if (begun && !torn_down)

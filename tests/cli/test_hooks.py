@@ -191,6 +191,20 @@ class Hooks(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.marks(), ["prepare", "a:prepare", "a:shutdown", "a:teardown", "teardown"])
 
+    def test_what_was_torn_down_is_prepared_again_though_the_session_between_came_to_nothing(self):
+        self.spec("prepare: 'echo prepare >> marks; test ! -e no-prepare'\nteardown: echo teardown >> marks\njobs:\n"
+                  "  a: {slices: 0-1, command: 'test -e made && test ! -e broken-{slice}',\n"
+                  "      prepare: echo a:prepare >> marks; touch made, teardown: echo a:teardown >> marks; rm -f made}\n")
+        self.write("broken-0", "")
+        self.ok("jobs.yaml", code=1)
+        (self.dir / "broken-0").unlink()
+        self.write("no-prepare", "")
+        self.ok("jobs.yaml", "--resume", code=1)
+        (self.dir / "no-prepare").unlink()
+        self.take_marks()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.marks(), ["prepare", "a:prepare", "a:teardown", "teardown"])
+
     def test_hooks_of_a_job(self):
         self.spec("jobs:\n"
                   "  a: {command: echo a >> marks, prepare: echo a:prepare >> marks, teardown: echo a:teardown >> marks,\n"
