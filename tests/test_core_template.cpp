@@ -266,13 +266,15 @@ TEST_CASE("a value in the text of a second shell is refused unless it is harmles
       ran("bash -c 'echo {x}'", "$(id)") ==
       "error: {x} stands in the text that a second shell runs, where no quoting is safe for its value \"$(id)\": write "
       "\"$1\" there, and behind that text the words _ {x}: sh -c '... \"$1\"' _ {x}");
-  for (const std::string source : {"/bin/sh -e -c \"echo '{x}'\"", "env A=b dash -ec 'echo {x}'",
-                                   "timeout 9 zsh -lc {x}", "ksh -c -e 'echo \"{x}\"'", "env sh -c 'echo $A{x}' a"}) {
+  for (const std::string source :
+       {"/bin/sh -e -c \"echo '{x}'\"", "env A=b dash -ec 'echo {x}'", "timeout 9 zsh -lc {x}",
+        "bash -euo pipefail -c 'echo {x}'", "bash -o pipefail -c {x}", "sh -ce {x}", "bash +x -c {x}",
+        "bash --rcfile f -c {x}", "env -u sh bash -c {x}", "ksh -c -e 'echo \"{x}\"'", "env sh -c 'echo $A{x}' a"}) {
     CAPTURE(source);
     CHECK(ran(source, "a;b").starts_with("error: "));
   }
-  for (const std::string source :
-       {"bash -c 'echo \"$1\"' _ {x}", "bash script {x}", "bash -x script -c {x}", "prog -c {x}"}) {
+  for (const std::string source : {"bash -c 'echo \"$1\"' _ {x}", "bash script {x}", "bash -x script -c {x}",
+                                   "prog -c {x}", "grep sh -c {x}", "prog --shell bash -c {x}"}) {
     CAPTURE(source);
     CHECK(ran(source, "a;b").ends_with("a;b"));
   }

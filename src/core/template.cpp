@@ -103,16 +103,43 @@ bool is_shell(std::string_view program) {
   return std::ranges::find(kShells, program.substr(program.rfind('/') + 1)) != kShells.end();
 }
 
+/// Programs whose arguments are a command: behind them a word that names a shell is one.
+bool runs_a_command(std::string_view program) {
+  static constexpr std::array<std::string_view, 19> kRunners = {
+      "env",     "nice", "nohup", "timeout", "time",   "xargs",  "setsid", "stdbuf", "sudo",   "ionice",
+      "taskset", "chrt", "flock", "strace",  "docker", "podman", "srun",   "mpirun", "numactl"};
+  return std::ranges::find(kRunners, program.substr(program.rfind('/') + 1)) != kRunners.end();
+}
+
+/// Where the script of the shell at `words[shell]` is; nullopt if it gets none (`-c`, in a cluster such as -euo too).
+std::optional<std::size_t> script_of(const std::vector<std::vector<Piece>>& words, std::size_t shell) {
+  bool has_script = false;
+  std::size_t i = shell + 1;
+  for (; i < words.size(); ++i) {
+    const std::string_view option = literal_word(words[i]);
+    if (option == "--rcfile" || option == "--init-file") {
+      ++i;  // its argument
+    } else if (option.starts_with("--")) {
+      continue;
+    } else if (option.starts_with('-') || option.starts_with('+')) {
+      has_script = has_script || option.find('c') != std::string_view::npos;
+      if (option.find_first_of("oO") != std::string_view::npos) ++i;  // pipefail and the like
+    } else {
+      break;
+    }
+  }
+  return has_script && i < words.size() ? std::optional(i) : std::nullopt;
+}
+
 /// The values in SCRIPT of `bash -c SCRIPT`, also behind `env` and the like: they stand bare in what that shell reads.
 void find_places_of_second_shell(std::vector<std::vector<Piece>>& words) {
-  std::size_t i = 0;
-  while (i < words.size() && !is_shell(literal_word(words[i]))) ++i;
-  bool has_script = false;
-  for (++i; i < words.size() && literal_word(words[i]).starts_with('-'); ++i) {
-    const std::string_view option = literal_word(words[i]);
-    has_script = has_script || (!option.starts_with("--") && option.ends_with('c'));
+  std::optional<std::size_t> script;
+  const bool anywhere = runs_a_command(literal_word(words.front()));
+  for (std::size_t i = 0; i < (anywhere ? words.size() : 1) && !script; ++i) {
+    if (is_shell(literal_word(words[i]))) script = script_of(words, i);
   }
-  if (!has_script || i >= words.size()) return;
+  if (!script) return;
+  const std::size_t i = *script;
   find_places(words[i]);
   for (Piece& piece : words[i]) {
     auto* placeholder = std::get_if<Placeholder>(&piece);
