@@ -125,6 +125,10 @@ TEST_CASE("a line of a folded command is split off by its indentation only where
   CHECK(split("  prog |\n    sort &&\n      true\n") == "");
   CHECK(split("  if true; then\n    echo yes\n  fi\n") == "");
   CHECK(split("  awk '\n    { print }' x\n") == "");
+  CHECK(split("  for i in 1 2\n    do echo $i; done\n") == "");
+  CHECK(split("  if [ -e x ]\n    then echo yes; fi\n") == "");
+  CHECK(split("  while\n    prog; do true; done\n") == "");
+  CHECK(split("  prog\n    # what it does\n") == "");
   CHECK(split("  x=$(prog\n    --b)\n") == "");
   CHECK(split("  cat <<EOF\n    text\n  EOF\n") == "");
 }

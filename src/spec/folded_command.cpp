@@ -23,10 +23,20 @@ std::size_t indentation(std::string_view line) {
 
 /// A shell reads on behind `|`, `&&` or `do`, and a new command behind `;` is one that is meant.
 bool ends_open(std::string_view line) {
-  static constexpr std::array<std::string_view, 5> kOpening = {"do", "then", "else", "in", "{"};
+  static constexpr std::array<std::string_view, 10> kOpening = {"do", "then", "else",  "in",    "{",
+                                                                "if", "elif", "while", "until", "!"};
   line = line.substr(0, line.find_last_not_of(kBlanks) + 1);
   const std::string_view word = line.substr(line.find_last_of(" \t;&|()") + 1);
   return word.empty() || std::ranges::find(kOpening, word) != kOpening.end();
+}
+
+/// Whether it goes on with what the line above began, or is only a comment.
+bool goes_on(std::string_view line) {
+  static constexpr std::array<std::string_view, 8> kContinuing = {"do", "then", "else", "elif",
+                                                                  "fi", "done", "esac", "}"};
+  line.remove_prefix(indentation(line));
+  const std::string_view word = line.substr(0, line.find_first_of(" \t;&|"));
+  return word.starts_with('#') || word.starts_with(')') || std::ranges::find(kContinuing, word) != kContinuing.end();
 }
 
 }  // namespace
@@ -41,7 +51,7 @@ std::optional<std::size_t> line_split_off(const Node& command) {
     const std::string_view line = line_at(text, at);
     const std::size_t indent = indentation(line);
     const bool is_deeper = indentation(above) < above.size() && indent < line.size() && indent > indentation(above);
-    if (is_deeper && !ends_open(above)) {
+    if (is_deeper && !ends_open(above) && !goes_on(line)) {
       split.push_back(at + indent);
       marked += core::kPlaceholderMark;
     }
