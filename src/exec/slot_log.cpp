@@ -76,7 +76,11 @@ std::string SlotLog::draft_of(const core::AttemptId& id, unsigned copy) const {
 }
 
 util::Result<int> SlotLog::open(const core::AttemptId& id, bool new_name) {
-  if (!path_.empty() && take_over(new_name ? draft_of(id, 0) : path_)) return fd_.get();
+  if (!path_.empty()) {
+    const auto taken_over = take_over(new_name ? draft_of(id, 0) : path_);
+    if (!taken_over) return taken_over.error();
+    if (*taken_over) return fd_.get();
+  }
   unsigned copy = 0;
   while (true) {
     path_ = draft_of(id, copy);
@@ -97,12 +101,17 @@ util::Result<int> SlotLog::open(const core::AttemptId& id, bool new_name) {
 }
 
 /// The file that the attempt before left empty gets the name before anything can be written to it: a reader who
-/// finds the old name gone knows that what is in there now is not that attempt's.
-bool SlotLog::take_over(const std::string& draft) {
+/// finds the old name gone knows that what is in there now is not that attempt's. False: this attempt needs another
+/// file. An error: the process is short of something that comes back, and the file is still there then.
+util::Result<bool> SlotLog::take_over(const std::string& draft) {
+  const auto is_short = [](int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; };
   auto fd = util::open_no_links(absolute(path_), O_WRONLY | O_APPEND);
+  if (!fd && is_short(fd.error().errno_value)) return std::move(fd.error());
   if (!fd || is_taken(fd->get())) return false;
   if (path_ != draft) {
     const Place from(absolute(path_));
+    if (!from.dir && is_short(from.dir.error().errno_value)) return from.dir.error();
+    if (!from.dir) return false;
     if (rename_new(from.fd(), from.name, from.fd(), std::filesystem::path(draft).filename()) != 0) {
       from.unlink();
       return false;

@@ -57,7 +57,7 @@ class SlotLog {
   [[nodiscard]] std::string absolute(const std::string& path) const { return run_dir_ + "/" + path; }
   [[nodiscard]] std::uint64_t size() const;
   [[nodiscard]] std::string draft_of(const core::AttemptId& id, unsigned copy) const;
-  bool take_over(const std::string& draft);
+  util::Result<bool> take_over(const std::string& draft);
   [[nodiscard]] bool is_taken(int fd) const;
   void note_limit();
 
