@@ -97,9 +97,8 @@ bool is_plausible(const LockOwner& owner) {
 Result<bool> names_file(const std::string& path, int fd) {
   struct stat opened {};
   struct stat named {};
-  if (::fstat(fd, &opened) != 0) return errno_error("cannot look at the open " + path, errno);
-  if (::stat(path.c_str(), &named) != 0) {
-    if (errno == ENOENT) return false;
+  if (::fstat(fd, &opened) != 0 || ::stat(path.c_str(), &named) != 0) {
+    if (errno == ENOENT || errno == ESTALE) return false;  // ESTALE: removed on another client of the same NFS
     return errno_error("cannot look at " + path, errno);
   }
   return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
