@@ -58,8 +58,11 @@ util::Result<void> can_be_executed(const core::ExpandedAttempt& attempt) {
   const std::string& name = attempt.command.argv.front();
   const auto program = proc::find_program(name, path_variable(attempt), attempt.workdir);
   if (!program) return program.error();
-  if (::faccessat(AT_FDCWD, (fs::path(attempt.workdir) / *program).c_str(), X_OK, AT_EACCESS) == 0) return {};
-  return util::errno_error("cannot execute '" + name + "'", errno);
+  const fs::path path = fs::path(attempt.workdir) / *program;
+  std::error_code unknown;
+  const bool is_directory = fs::is_directory(path, unknown);
+  if (!is_directory && ::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0) return {};
+  return util::errno_error("cannot execute '" + name + "'", is_directory ? EACCES : errno);
 }
 
 /// The first slice's command, or why it cannot be started. What runs before may make its program yet.

@@ -266,17 +266,12 @@ void close_record(std::unique_ptr<store::Writer>& writer, run::LoopResult& resul
 }
 
 /// Output flows as fast as it is read; a reader that does not read is left by Ctrl-C, or when nobody could press it.
-/// False, and told, if not all of the slices' output could be printed.
-bool print_rest(boost::asio::io_context& io, Face& face, const std::function<bool()>& is_lost,
-                const std::string& spec_args) {
+/// Returns why not all of the slices' output could be printed, "" if it was.
+std::string print_rest(boost::asio::io_context& io, Face& face, const std::function<bool()>& is_lost) {
   io.restart();
   while (!io.stopped() && !is_lost()) io.run_for(std::chrono::milliseconds(250));
   if (!is_lost()) face.flush();
-  const std::string why = face.print_failed();
-  if (why.empty()) return true;
-  complain("not all of the slices' output was printed: " + why + "; their logs have it: runner logs " + spec_args +
-           " SLICE");
-  return false;
+  return face.print_failed();
 }
 
 int run_session(const RunCommand& command, const core::Spec& spec, run::Session session, const Start& start) {
@@ -339,10 +334,16 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   face.disconnect();
   executor->reset();
   close_record(*writer, result, face, resume_command(command.common, spec.path));
-  log.close();
+  if (!result.record_failed.empty()) log.warn("exit 4: " + result.record_failed);
   const auto is_lost = [&] { return start.guard != 0 && proc::is_orphan(start.guard); };
-  if (!print_rest(io, face, is_lost, spec_arguments(command.common, spec.path))) return kRecordFailed;
-  return exit_code(result, wanted);
+  const std::string unprinted = print_rest(io, face, is_lost);
+  if (!unprinted.empty()) log.warn("not all of the slices' output was printed: " + unprinted);
+  log.close();
+  const int code = exit_code(result, wanted);
+  if (unprinted.empty()) return code;
+  complain("not all of the slices' output was printed: " + unprinted + "; their logs have it: runner logs " +
+           spec_arguments(command.common, spec.path) + " SLICE");
+  return code == kSucceeded || code == kSlicesFailed ? kRecordFailed : code;
 }
 
 }  // namespace
