@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "commands.hpp"
@@ -75,6 +76,18 @@ util::Result<std::string> first_command(const core::Spec& spec, const core::JobS
   return core::to_shell_line(first->command);
 }
 
+/// By job; nullopt where there is no slice.
+using FirstCommands = std::vector<std::optional<util::Result<std::string>>>;
+
+FirstCommands first_commands(const core::Spec& spec) {
+  FirstCommands all;
+  all.reserve(spec.jobs.size());
+  for (const auto& job : spec.jobs) {
+    all.emplace_back(job.slices.size() > 0 ? std::optional(first_command(spec, job)) : std::nullopt);
+  }
+  return all;
+}
+
 template <class List, class Text>
 std::string joined(const List& list, Text text) {
   std::string all;
@@ -115,13 +128,12 @@ std::string streams_text(const core::JobSpec& job) {
   return text;
 }
 
-std::string job_text(const core::Spec& spec, const core::JobSpec& job) {
+std::string job_text(const core::Spec& spec, const core::JobSpec& job, const FirstCommands::value_type& first) {
   std::string text = job.kind == core::JobKind::slices ? line("slices", slices_text(job.slices)) : "";
   text += line("command", util::escape_for_display(job.command.text(), 2000));
-  if (job.slices.size() > 0) {
-    const auto first = first_command(spec, job);
-    text +=
-        line("first", first ? util::escape_for_display(*first, 2000) : "cannot be started: " + first.error().message);
+  if (first) {
+    text += line("first", first->ok() ? util::escape_for_display(**first, 2000)
+                                      : "cannot be started: " + first->error().message);
   }
   text += line("workdir", display_path(job.workdir)) + streams_text(job) + needs_text(spec, job);
   if (job.timeout)
@@ -193,15 +205,15 @@ class PlanTree {
 };
 
 /// Says of every job that cannot begin why; false when there is one.
-bool can_begin(const core::Spec& spec) {
+bool can_begin(const core::Spec& spec, const FirstCommands& firsts) {
   bool all = true;
-  for (const auto& job : spec.jobs) {
-    if (job.slices.size() == 0) continue;
-    const auto first = first_command(spec, job);
-    if (first) continue;
+  for (std::size_t j = 0; j < spec.jobs.size(); ++j) {
+    const core::JobSpec& job = spec.jobs[j];
+    const auto& first = firsts[j];
+    if (!first || first->ok()) continue;
     all = false;
     const std::string what = job.kind == core::JobKind::slices ? "slice " + job.slices.key(0) + " of " : "";
-    complain(util::escape_for_display(what + job.name, 200) + " cannot be started: " + first.error().message);
+    complain(util::escape_for_display(what + job.name, 200) + " cannot be started: " + first->error().message);
   }
   return all;
 }
@@ -214,12 +226,14 @@ int check(const CheckCommand& command) {
   const host::Machine machine = host::detect();
   if (!fits(*spec, machine)) return kUsage;
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
-  const bool is_valid = can_begin(*spec);
+  const FirstCommands firsts = first_commands(*spec);
+  const bool is_valid = can_begin(*spec, firsts);
   std::string text = util::escape_for_display(spec->path, 20'000) + (is_valid ? ": valid\n" : ": not valid\n");
   if (spec->has_several_jobs()) text += spec->name + "\n" + PlanTree(*spec).text();
-  for (const auto& job : spec->jobs) {
+  for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
+    const core::JobSpec& job = spec->jobs[j];
     if (job.kind != core::JobKind::slices) text += std::string(core::name(job.kind)) + " ";
-    text += job.name + "\n" + job_text(*spec, job);
+    text += job.name + "\n" + job_text(*spec, job, firsts[j]);
   }
   text +=
       line("n_procs", capacity.note.empty() ? std::to_string(capacity.resources.slots) + " at a time" : capacity.note);
