@@ -275,6 +275,20 @@ TEST_CASE("draining lets running slices end, starts none and takes claims back")
   CHECK(sim.settled.back().ending.outcome == Outcome::succeeded);
 }
 
+TEST_CASE("draining withdraws what no process could be made for yet") {
+  Sim sim(plan(3), 2);
+  sim.starts_at_once = false;
+  sim.begin();
+  sim.feed(core::Started{sim.attempt_of(0)});
+  sim.feed(Control::drain);
+  REQUIRE(sim.withdrawn == std::vector{sim.attempt_of(1)});
+  sim.end_slice(1, Outcome::cancelled);
+  CHECK(sim.settled.back().ending.outcome == Outcome::cancelled);
+  CHECK(sim.done == 0);
+  sim.end_slice(0, Outcome::succeeded);
+  CHECK(sim.done == 1);
+}
+
 TEST_CASE("slow slices are claimed only as slots are free") {
   Sim sim(plan(100), 2);
   sim.begin();

@@ -170,6 +170,20 @@ TEST_CASE("a signal to an attempt that has ended does nothing") {
   });
 }
 
+TEST_CASE("an attempt that has started is not withdrawn") {
+  for_each_executor([](Kind kind) {
+    Contract t(kind);
+    t.shell(0, "sleep 1000");
+    t.executor->signal(t.id(0), How::withdraw);
+    t.run_until([&] { return t.pids.contains(0); });
+    t.executor->signal(t.id(0), How::withdraw);
+    t.executor->signal(t.id(0), How::terminate);
+    t.run_until_finished(1);
+    CHECK(t.endings.at(0).outcome == core::Outcome::killed);
+    CHECK(t.endings.at(0).signal == SIGTERM);
+  });
+}
+
 TEST_CASE("a slot can be used again from inside finished()") {
   for_each_executor([](Kind kind) {
     Contract t(kind);

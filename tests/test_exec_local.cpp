@@ -291,6 +291,17 @@ TEST_CASE("an attempt that waits for a process can be cancelled") {
   CHECK(t.pids.empty());
 }
 
+TEST_CASE("an attempt that waits for a process is cancelled where it is withdrawn") {
+  Local t;
+  std::optional<NoDescriptors> none(std::in_place);
+  t.shell(0, "exit 0");
+  none.reset();
+  t.executor->signal(t.id(0), How::withdraw);
+  t.run_until_finished(1);
+  CHECK(t.endings.at(0).outcome == core::Outcome::cancelled);
+  CHECK(t.pids.empty());
+}
+
 TEST_CASE("an attempt that is suspended before there was a process for it does not keep others from having one") {
   Local t;
   std::optional<NoDescriptors> none(std::in_place);

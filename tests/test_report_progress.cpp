@@ -135,6 +135,14 @@ TEST_CASE("an attempt that is tried again is part of what its slice takes and no
   CHECK(util::seconds(progress.eta(view, steady_at(30)).value()) == doctest::Approx(9 * 30));
 }
 
+TEST_CASE("of a run that is being stopped the ETA is that of what runs") {
+  Simulation s(1000, 10, 60);
+  s.run_until(100);
+  s.view.ending = true;
+  CHECK(s.eta() == doctest::Approx(20));
+  CHECK(s.progress.line(s.view, steady_at(100), 200).starts_with("correlate: 10/1,000 (1%), stopping, ETA 20s, 10 "));
+}
+
 TEST_CASE("the line names the slice that has been running longest") {
   core::RunView view = new_view(10);
   view.jobs[0].apply(start_event(3, 1, 0));

@@ -131,7 +131,8 @@ int follow(RecordedRun& run, const SliceRef& slice, std::uint32_t number, Attemp
 
 /// Why an attempt has no log: "wrote nothing", or what became of its output instead.
 std::string no_output_text(const RecordedRun& run, const core::AttemptRecord& record) {
-  if (record.ending && record.ending->outcome == core::Outcome::not_started) {
+  const auto outcome = record.ending ? std::optional(record.ending->outcome) : std::nullopt;
+  if (outcome == core::Outcome::not_started || (outcome == core::Outcome::cancelled && record.pid == 0)) {
     return "was not started" + (record.ending->detail.empty() ? "" : ": " + record.ending->detail);
   }
   const report::ReportContext context{.labels = {},

@@ -136,6 +136,7 @@ struct RunInfo {
 struct RunView {
   RunInfo info;
   std::vector<JobView> jobs;
+  bool ending = false;  ///< of a live run: what runs is the last of it, no further slice is started
   [[nodiscard]] bool has_several_jobs() const;  ///< hooks and services do not count
   [[nodiscard]] CounterTotals counters() const;
   /// Every slice and hook has succeeded; what became of services does not matter then.

@@ -258,9 +258,13 @@ void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& acti
   if (how <= job.stop) return;
   if (job.stop == Stop::none) drop_what_waits(j, actions);
   job.stop = how;
-  if (how == Stop::drain) return;
   for (auto& [id, attempt] : running_) {
-    if (id.job == j) end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);
+    if (id.job != j) continue;
+    if (how == Stop::drain) {
+      if (!attempt.started) actions.emplace_back(Withdraw{id});
+    } else {
+      end(id, attempt, Outcome::cancelled, how == Stop::kill, now, actions);
+    }
   }
 }
 

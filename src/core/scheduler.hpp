@@ -63,7 +63,10 @@ struct Terminate {
 };  ///< TERM (and CONT) to its whole tree
 struct Kill {
   AttemptId id;
-};               ///< KILL to its whole tree
+};  ///< KILL to its whole tree
+struct Withdraw {
+  AttemptId id;
+};               ///< not to be started any more, where no process could be made for it yet
 struct Settle {  ///< an attempt has ended and this is the verdict
   AttemptId id;
   std::uint32_t slot = 0;
@@ -110,8 +113,8 @@ struct WakeAt {
   util::TimePoint at;
 };               ///< replaces any earlier wish
 struct Done {};  ///< nothing runs and nothing is left to start
-using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Settle, Abandon, Halt, MoveJob, DisableSlice,
-                            EnableSlice, Suspend, Continue, MoveRun, Steered, WakeAt, Done>;
+using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Withdraw, Settle, Abandon, Halt, MoveJob,
+                            DisableSlice, EnableSlice, Suspend, Continue, MoveRun, Steered, WakeAt, Done>;
 using Actions = std::vector<Action>;
 
 class Scheduler {

@@ -33,7 +33,7 @@ class ExecutorEvents {
   /// `log`: the file its output goes to while it runs, relative to the run directory.
   virtual void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) = 0;
   /// Exactly once per launch(), after started() if there was one. A failed exec is an Ending (not_started).
-  /// Outcomes here: succeeded, failed, killed, out_of_memory, not_started, missing_output.
+  /// Outcomes here: succeeded, failed, killed, out_of_memory, not_started, missing_output; cancelled where withdrawn.
   virtual void finished(const core::AttemptId& id, core::Ending ending) = 0;
   /// No process could be made for now (EAGAIN, ENOMEM, EMFILE): the attempt waits and is launched when one can.
   /// Said once per spell; `reason` is for people.
@@ -51,7 +51,8 @@ class ExecutorEvents {
 };
 
 /// TERM+CONT, KILL, STOP, CONT: always the attempt's whole tree. The time it was suspended is not in Ending::runtime.
-enum class How : std::uint8_t { terminate, kill, suspend, resume };
+/// `withdraw`: an attempt for which no process could be made yet is cancelled, one that has started goes on.
+enum class How : std::uint8_t { terminate, kill, suspend, resume, withdraw };
 
 using core::OutputTap;  ///< takes the output of attempts while they run (--print)
 using core::Stream;

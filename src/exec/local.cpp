@@ -85,9 +85,9 @@ void LocalExecutor::Impl::run(LaunchRequest& request, Slot& slot, Starter::Child
   if (limit && !std::exchange(polling_logs_, true)) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
 }
 
-void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string detail) {
+void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string detail, core::Outcome outcome) {
   core::Ending ending;
-  ending.outcome = core::Outcome::not_started;
+  ending.outcome = outcome;
   ending.started_at = ending.ended_at = util::wall_now();
   ending.detail = std::move(detail);
   notes_.add(FinishedNote{request.id, std::move(ending)});

@@ -66,7 +66,8 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   template <class Predicate>
   Running* find_running(Predicate is_it);
   void run(LaunchRequest& request, Slot& slot, Starter::Child child);
-  void not_started(const LaunchRequest& request, std::string detail);
+  void not_started(const LaunchRequest& request, std::string detail,
+                   core::Outcome outcome = core::Outcome::not_started);
   void wait_for_resources(std::string reason);
   void launch_waiting();
 

@@ -27,12 +27,13 @@ void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
       return;
     }
     held_back_.erase(id);
-    not_started(*queued, "it was ended before a process could be made for it");
+    const auto outcome = how == How::withdraw ? core::Outcome::cancelled : core::Outcome::not_started;
+    not_started(*queued, "it was ended before a process could be made for it", outcome);
     waiting_.erase(queued);
     return;
   }
   Running* found = find_running([&](const Running& candidate) { return candidate.request.id == id; });
-  if (found == nullptr) return;
+  if (found == nullptr || how == How::withdraw) return;
   Running& running = *found;
   if (how == How::suspend) return suspend(running);
   if (how == How::resume) return resume(running);

@@ -122,11 +122,21 @@ double Progress::left_of(const core::RunningAttempt& attempt, util::TimePoint no
   return slice_seconds_ - std::min(ran, slice_seconds_);
 }
 
+/// Until the last of what runs has ended.
+double Progress::longest_left(const core::RunView& view, util::TimePoint now) const {
+  double longest = 0;
+  for (const auto& job : view.jobs) {
+    for (const auto& [slice, attempt] : job.running()) longest = std::max(longest, left_of(attempt, now));
+  }
+  return longest;
+}
+
 std::optional<util::Duration> Progress::eta(const core::RunView& view, util::TimePoint now) const {
   if (done_ >= total_) return util::Duration::zero();
   // Of slices that began together the quick ones end first: one round has to be over to know what a slice takes.
   const auto rate_now = rate();
   if (!rate_now || widest_ == 0 || samples_ < widest_) return std::nullopt;
+  if (view.ending) return util::from_seconds(longest_left(view, now));
   const auto left = static_cast<double>(total_ - done_);
   if (slice_seconds_ < kLongSlice) return util::from_seconds(left / *rate_now);
 
@@ -149,6 +159,7 @@ std::string Progress::line(const core::RunView& view, util::TimePoint now, std::
   };
   count(failed_, " failed");
   count(cancelled_, " cancelled");
+  if (view.ending) parts.emplace_back("stopping");
   const auto left = eta(view, now);
   parts.push_back("ETA " + (left ? whole_seconds(*left) : "?"));
   parts.push_back(util::format_count(running_count(view)) + " running");

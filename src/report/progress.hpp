@@ -36,6 +36,7 @@ class Progress {
 
  private:
   [[nodiscard]] double left_of(const core::RunningAttempt& attempt, util::TimePoint now) const;
+  [[nodiscard]] double longest_left(const core::RunView& view, util::TimePoint now) const;
 
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;

@@ -160,6 +160,10 @@ void Loop::carry_out(const core::Kill& action) {
   executor_->signal(action.id, exec::How::kill);
 }
 
+void Loop::carry_out(const core::Withdraw& action) {
+  executor_->signal(action.id, exec::How::withdraw);
+}
+
 void Loop::carry_out(const core::Settle& action) {
   last_sequence_ = writer_->ended(action.id, action.ending);
   auto extracted = live_.extract(action.id);
@@ -183,6 +187,7 @@ void Loop::carry_out(const core::Abandon& action) {
 void Loop::carry_out(const core::Halt& action) {
   result_.halted = action.reason;
   if (action.job && setup_.spec->jobs[*action.job].service) return notice(action.reason + "; what needs it is ended");
+  setup_.view.ending = setup_.view.ending || !action.job || is_main(*action.job);
   notice(action.reason + "; no further slice" + (action.job && !is_main(*action.job) ? " of it" : "") + " is started");
 }
 

@@ -113,6 +113,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void carry_out(const core::Launch& action);
   void carry_out(const core::Terminate& action);
   void carry_out(const core::Kill& action);
+  void carry_out(const core::Withdraw& action);
   void carry_out(const core::Settle& action);
   void carry_out(const core::Abandon& action);
   void carry_out(const core::Halt& action);

@@ -111,6 +111,7 @@ void Loop::on_signal(int signal) {
   if (signal == SIGTERM) level = std::max(level, 2);
   if (level == stop_level_) return;
   stop_level_ = level;
+  setup_.view.ending = true;
   if (result_.signal == 0) result_.signal = guard_is_lost ? SIGKILL : signal;
   const std::string name = guard_is_lost ? "the guard of this run was killed" : core::signal_name(signal);
   const auto is_to_end = [this](const auto& live) {

@@ -51,7 +51,7 @@ class FakeExecutor final : public exec::Executor {
   }
 
   void signal(const core::AttemptId& id, exec::How how) override {
-    if (how == exec::How::suspend || how == exec::How::resume) return;
+    if (how == exec::How::suspend || how == exec::How::resume || how == exec::How::withdraw) return;
     const auto found = state_->running.find(id);
     if (found == state_->running.end() || !found->second.behaviour.runs_until_signalled) return;
     if (how == exec::How::terminate && found->second.behaviour.ignores_terminate) return;

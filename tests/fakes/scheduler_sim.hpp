@@ -85,7 +85,7 @@ class Sim {
 
   util::TimePoint now{1000s};
   std::map<AttemptId, std::uint32_t> running;
-  std::vector<AttemptId> claimed, unclaimed, launched, terminated, killed;
+  std::vector<AttemptId> claimed, unclaimed, launched, terminated, killed, withdrawn;
   std::vector<Settle> settled;
   std::vector<Abandon> abandoned;
   std::vector<std::string> halts;
@@ -98,6 +98,7 @@ class Sim {
   std::optional<util::TimePoint> wake;
   std::uint64_t unacknowledged = 0;
   int done = 0;
+  bool starts_at_once = true;  ///< else the test says when
 
  private:
   void take(const Action& action) {
@@ -117,6 +118,8 @@ class Sim {
     } else if (const auto* kill = std::get_if<Kill>(&action)) {
       killed.push_back(kill->id);
       suspended.erase(kill->id);
+    } else if (const auto* withdraw = std::get_if<Withdraw>(&action)) {
+      withdrawn.push_back(withdraw->id);
     } else if (const auto* settle = std::get_if<Settle>(&action)) {
       settled.push_back(*settle);
     } else if (const auto* abandon = std::get_if<Abandon>(&action)) {
@@ -144,7 +147,9 @@ class Sim {
       REQUIRE(std::holds_alternative<Done>(action));
       ++done;
     }
-    for (const AttemptId& id : std::exchange(starting_, {})) feed(Started{id});
+    for (const AttemptId& id : std::exchange(starting_, {})) {
+      if (starts_at_once) feed(Started{id});
+    }
   }
 
   Scheduler scheduler_;

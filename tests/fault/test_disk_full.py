@@ -6,6 +6,7 @@ does then is tested there with a faulty disk as well.
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -215,6 +216,20 @@ class DiskFull(FaultTest):
         subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
         self.assertEqual(process.wait(timeout=60), 0, self.said())
         self.check_all_succeeded(4)
+
+    def test_one_ctrl_c_ends_a_run_whose_slices_wait_for_room(self):
+        """They waited on: nothing ran, and yet only a second Ctrl-C ended the run."""
+        out = self.disk / "out"
+        out.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "none", out], check=True)  # its root
+        self.addCleanup(subprocess.run, ["umount", "--lazy", out], check=True)
+        process = self.begin("exit=0", 4, more="stdout: disk/out/{slice}\n")
+        wait_for(lambda: "waits until that has passed" in self.said() or process.poll() is not None, "it waits")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=60), 128 + signal.SIGINT, self.said())
+        self.assertEqual(self.rows("SELECT DISTINCT outcome FROM attempt"), [("cancelled",)])
+        subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
+        self.assertEqual(self.go("jobs.yaml", "--resume").wait(timeout=60), 0, self.said())
 
     def test_status_reads_a_record_on_a_full_disk(self):
         self.begin("exit=0").wait(timeout=60)
