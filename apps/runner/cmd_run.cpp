@@ -175,6 +175,13 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
          " may have run before (no end is recorded): " + list;
 }
 
+/// Who meant to resume that run has to hear of it now: --resume is for this one from here on.
+std::string unfinished_message(const run::Session& session, const RunCommand& command, const core::Spec& spec) {
+  return "this is a new run; --resume would have gone on with " + session.unfinished +
+         ", which left something undone: runner status " + spec_arguments(command.common, spec.path) + " --run " +
+         session.unfinished;
+}
+
 /// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
 void prune(const core::Spec& spec, const run::Session& session, store::Writer& writer, run::Loop& loop) {
   auto reader = store::Reader::open(session.state_dir.database());
@@ -317,6 +324,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
+  if (!session.unfinished.empty()) loop.notice(unfinished_message(session, command, spec));
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const std::string control_path = listen(

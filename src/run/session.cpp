@@ -60,6 +60,13 @@ void plan_new_run(const SessionRequest& request, const core::JobSelection& selec
   }
 }
 
+/// The id of the newest run if that left something, else "".
+std::string unfinished_run(store::Reader& reader) {
+  const auto last = reader.find_run(std::nullopt);
+  const bool is_unfinished = last && *last && (*last)->info.state != core::State::completed;
+  return is_unfinished ? (*last)->info.id : std::string();
+}
+
 }  // namespace
 
 std::variant<Session, Refusal> open_session(const SessionRequest& request) {
@@ -82,13 +89,15 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .view = {},
                   .plans = {},
                   .lost = {},
-                  .remaps = {}};
+                  .remaps = {},
+                  .unfinished = {}};
 
   auto reader = store::Reader::open(session.state_dir.database());
   const bool is_empty = !reader && reader.error().errno_value == ENOENT;
   if (!reader && !is_empty) return Refusal{reader.error().message, Refusal::Why::record};
   if (!request.resume) {
     plan_new_run(request, *wanted, session);
+    if (!is_empty) session.unfinished = unfinished_run(**reader);
     return session;
   }
   if (is_empty) return no_run(request);

@@ -13,6 +13,11 @@ def bare(setting, directory, count):
     return lambda: timed([setting.tool("bare_loop"), str(setting.cpus), str(count), TRUE])
 
 
+def careful(setting, directory, count):
+    fresh_directory(directory)
+    return lambda: timed([setting.tool("careful_loop"), str(setting.cpus), str(count), TRUE], cwd=directory)
+
+
 def runner(*options):
     def make(setting, directory, count):
         def once():
@@ -49,9 +54,13 @@ def ninja(setting, directory, count):
     return lambda: timed(["ninja", "--quiet", f"-j{setting.cpus}"], cwd=directory)
 
 
+BARE = "bare vfork+wait loop"
+CAREFUL = "loop with runner's system calls"
+
 # name, maker, share of the processes that the fast ones start (so that a round of each takes about as long)
 TOOLS = [
-    ("bare vfork+wait loop", bare, 1.0, None),
+    (BARE, bare, 1.0, None),
+    (CAREFUL, careful, 1.0, None),
     ("runner", runner(), 1.0, None),
     ("runner --no-guard", runner("--no-guard"), 1.0, None),
     ("xargs -P", fed(["xargs", "-P{P}", "-n1", TRUE], "{i}"), 1.0, "xargs"),
@@ -60,7 +69,7 @@ TOOLS = [
     ("xjobs", fed(["xjobs", "-j{P}", "-v0"], TRUE), 0.5, "xjobs"),
     ("GNU parallel", fed(["parallel", "--will-cite", "-j{P}", TRUE], "{i}"), 0.05, "parallel"),
 ]
-BOUNDS = {"runner --no-guard": 0.97, "bare vfork+wait loop": 0.9, "xargs -P": 1.5, "GNU parallel": 10.0}
+BOUNDS = {"runner --no-guard": 0.97, BARE: 0.9, "xargs -P": 1.5, "GNU parallel": 10.0}
 
 
 def prepare(setting):
@@ -90,15 +99,22 @@ def measure(setting):
     return rates
 
 
+def median_ratio(ours, theirs):
+    """Of each round by itself: a machine that is slower for a while is slower for both."""
+    return median([a / b for a, b in zip(ours, theirs)])
+
+
 def rows(setting):
     rates = measure(setting)
     ours = rates["runner"]
-    table = [Row("runner, processes a second", f"{median(ours):,.0f}")]
+    table = [
+        Row("runner, processes a second", f"{median(ours):,.0f}"),
+        Row(f"{CAREFUL} / {BARE}", f"{median_ratio(rates[CAREFUL], rates[BARE]):.2f}x"),
+    ]
     for name, theirs in rates.items():
         if name == "runner":
             continue
-        # Of each round by itself: a machine that is slower for a while is slower for both.
-        ratio = median([a / b for a, b in zip(ours, theirs)])
+        ratio = median_ratio(ours, theirs)
         bound = BOUNDS.get(name)
         table.append(
             Row(

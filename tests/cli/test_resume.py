@@ -20,6 +20,18 @@ class Resume(RunnerTest):
         again = self.ok("resume", "jobs.yaml")
         self.assertIn("nothing left", again.stderr)
 
+    def test_a_new_run_says_that_the_one_before_is_left_behind(self):
+        self.spec("slices: 0-1\ncommand: test -e fixed\n")
+        first = self.ok("jobs.yaml", code=1)
+        self.assertNotIn("new run", first.stderr)
+        run_id = self.status()["run"]["id"]
+        self.write("fixed", "")
+        self.assertEqual(self.ok("jobs.yaml", "-q", "-n").stderr, "")
+        second = self.ok("jobs.yaml")
+        self.assertIn(f"this is a new run; --resume would have gone on with {run_id}, which left something undone: "
+                      f"runner status jobs.yaml --run {run_id}\n", second.stderr)
+        self.assertNotIn("new run", self.ok("jobs.yaml").stderr)  # the one before was completed
+
     def test_resume_keeps_the_run_id(self):
         self.spec("slices: 0-1\ncommand: test -e fixed\n")
         self.ok("jobs.yaml", code=1)

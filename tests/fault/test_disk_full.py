@@ -228,6 +228,7 @@ class DiskFull(FaultTest):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(timeout=60), 128 + signal.SIGINT, self.said())
         self.assertEqual(self.rows("SELECT DISTINCT outcome FROM attempt"), [("cancelled",)])
+        self.assertIn("slice 0, attempt 1 was not started", self.ok("logs", "jobs.yaml", "0").stderr)
         subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
         self.assertEqual(self.go("jobs.yaml", "--resume").wait(timeout=60), 0, self.said())
 
