@@ -64,30 +64,64 @@ class History {
     if (!record.ending) lost.push_back(record.id);
     if (!match_by_key_) return keep(record);
     const auto index = job_.slices.find(record.key);
-    if (!index) return;  // no slice any more
+    if (!index) {  // no slice any more
+      has_lost_successes_ = has_lost_successes_ || is_success(record);
+      return;
+    }
     moves.push_back({.from = record.id.slice, .to = *index});
     core::AttemptRecord moved = record;
     moved.id.slice = *index;
     keep(moved);
   }
 
-  /// After all that is to be added.
-  void add(const core::AttemptId& id, const core::Counted& counted) {
-    if (match_by_key_ && !std::ranges::binary_search(moves, id.slice, {}, &store::Remap::Move::from)) return;
-    view_.add_counted(counted);
+  /// After all that is to be added. `outdated`: slices of which nothing counts.
+  void add(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated = {}) {
+    const auto slice = index_now(id.slice);
+    if (slice && !outdated.contains(*slice)) view_.add_counted(counted);
+  }
+
+  /// Into a new view, where `outdated` slices are to run again.
+  void add_again(const core::AttemptRecord& record, const core::IntervalSet& outdated) {
+    const auto slice = index_now(record.id.slice);
+    if (!slice) return;
+    core::AttemptRecord moved = record;
+    moved.id.slice = *slice;
+    if (outdated.contains(*slice)) {
+      plan_.attempted[*slice] = record.id.number;
+    } else {
+      view_.add_record(moved, false);
+    }
   }
 
   [[nodiscard]] bool match_by_key() const { return match_by_key_; }
+
+  /// Slices have succeeded after the first that succeeded of a job that needs this one, or such slices are gone.
+  [[nodiscard]] bool changed_since(const History& dependant) const {
+    return has_lost_successes_ || last_success_ > dependant.first_start_;
+  }
 
   core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
   std::vector<core::AttemptId> lost;
   std::vector<store::Remap::Move> moves;  // by `from`
 
  private:
+  /// Of a slice that had the index `then`; nullopt: it is none any more.
+  [[nodiscard]] std::optional<std::uint64_t> index_now(std::uint64_t then) const {
+    if (!match_by_key_) return then;
+    const auto move = std::ranges::lower_bound(moves, then, {}, &store::Remap::Move::from);
+    return move != moves.end() && move->from == then ? std::optional(move->to) : std::nullopt;
+  }
+
+  static bool is_success(const core::AttemptRecord& record) {
+    return record.ending && record.ending->outcome == core::Outcome::succeeded;
+  }
+
   void keep(const core::AttemptRecord& record) {
     plan_.has_begun = plan_.has_begun || record.pid != 0 || record.ending;
-    if (record.ending && record.ending->outcome == core::Outcome::succeeded) {
+    if (is_success(record)) {
       succeeded.insert(record.id.slice);
+      last_success_ = std::max(last_success_, record.ending->ended_at);
+      first_start_ = std::min(first_start_, record.ending->started_at);
       if (plan_.timeout_percent) plan_.runtimes.add(record.ending->runtime);
     } else {
       plan_.attempted[record.id.slice] = record.id.number;
@@ -99,6 +133,9 @@ class History {
   bool match_by_key_;
   core::JobView& view_;
   core::JobPlan& plan_;
+  util::WallTime last_success_ = util::WallTime::min();
+  util::WallTime first_start_ = util::WallTime::max();
+  bool has_lost_successes_ = false;
 };
 
 /// --slices names slices that the run was begun without.
@@ -125,6 +162,8 @@ class ResumePlan {
     begin();
     if (auto refusal = select()) return refusal;
     if (auto refusal = read_histories()) return refusal;
+    for (std::size_t j = 0; j < jobs().size(); ++j) session_.plans[j].succeeded = histories_[j].succeeded.intervals();
+    if (auto refusal = redo_outdated(wanted)) return refusal;
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
@@ -185,20 +224,73 @@ class ResumePlan {
     return std::nullopt;
   }
 
+  /// What --slices leaves of them.
+  [[nodiscard]] core::IntervalSet chosen(std::size_t job, const core::JobSelection& wanted) const {
+    return request_.slices.empty() ? selections_[job]
+                                   : selections_[job].intersect(wanted[job].value_or(core::IntervalSet()));
+  }
+
+  /// Slices that succeeded with what another job had made until then, and that has been added to since, or will be now,
+  /// are to run again: a merge over the slices there were.
+  std::optional<Refusal> redo_outdated(const core::JobSelection& wanted) {
+    std::vector<core::IntervalSet> outdated(jobs().size());
+    bool any = false;
+    for (bool moved = true; std::exchange(moved, false);) {
+      for (std::uint32_t j = 0; j < jobs().size(); ++j) {
+        if (!outdated[j].empty() || jobs()[j].kind != core::JobKind::slices) continue;
+        const auto changed = std::ranges::find_if(jobs()[j].needs, [&](const core::Need& need) {
+          return jobs()[need.job].kind == core::JobKind::slices && has_changed(j, need, outdated, wanted);
+        });
+        if (changed == jobs()[j].needs.end()) continue;
+        outdated[j] = session_.plans[j].succeeded.intersect(chosen(j, wanted));
+        if (outdated[j].empty()) continue;
+        session_.plans[j].succeeded = session_.plans[j].succeeded.without(outdated[j]);
+        request_.notice(jobs()[j].name + " runs again, because " + jobs()[changed->job].name +
+                        ", which it needs, has more to it than when it ran");
+        any = moved = true;
+      }
+    }
+    return any ? forget(outdated) : std::nullopt;
+  }
+
+  [[nodiscard]] bool has_changed(std::uint32_t job, const core::Need& need,
+                                 const std::vector<core::IntervalSet>& outdated,
+                                 const core::JobSelection& wanted) const {
+    if (!outdated[need.job].empty()) return true;
+    if (need.after != core::Need::After::completed) return false;
+    return !chosen(need.job, wanted).without(session_.plans[need.job].succeeded).empty() ||
+           histories_[need.job].changed_since(histories_[job]);
+  }
+
+  /// Reads the jobs concerned once more: what is known of few slices, and rarely wanted, is not kept of a million.
+  std::optional<Refusal> forget(const std::vector<core::IntervalSet>& outdated) {
+    for (std::size_t j = 0; j < jobs().size(); ++j) {
+      if (!outdated[j].empty())
+        session_.view.jobs[j] = core::JobView(jobs()[j].name, selections_[j].count(), jobs()[j].kind);
+    }
+    const auto is_concerned = [&](std::uint32_t job) { return job < outdated.size() && !outdated[job].empty(); };
+    auto read = reader_.last_attempts(stored_.info.id, [&](const core::AttemptRecord& record) {
+      if (is_concerned(record.id.job)) histories_[record.id.job].add_again(record, outdated[record.id.job]);
+    });
+    if (read) {
+      read = reader_.counted(stored_.info.id, [&](const core::AttemptId& id, const core::Counted& counted) {
+        if (is_concerned(id.job)) histories_[id.job].add(id, counted, outdated[id.job]);
+      });
+    }
+    if (!read) return Refusal{read.error().message, Refusal::Why::record};
+    return std::nullopt;
+  }
+
   /// The slices that are to run.
   std::optional<Refusal> choose(const core::JobSelection& wanted) {
     for (std::uint32_t j = 0; j < histories_.size(); ++j) {
       History& history = histories_[j];
       core::JobPlan& plan = session_.plans[j];
-      plan.succeeded = history.succeeded.intervals();
-      core::IntervalSet todo = selections_[j].without(plan.succeeded);
-      if (!request_.slices.empty()) {
-        const core::IntervalSet chosen = wanted[j].value_or(core::IntervalSet());
-        if (const auto foreign = chosen.without(selections_[j]); !foreign.empty()) {
+      if (!request_.slices.empty() && wanted[j]) {
+        if (const auto foreign = wanted[j]->without(selections_[j]); !foreign.empty())
           return refuse_foreign(request_, session_.run.id, jobs()[j], selections_[j], foreign);
-        }
-        todo = todo.intersect(chosen);
       }
+      core::IntervalSet todo = chosen(j, wanted).without(plan.succeeded);
       const store::NewRun::Job& before = stored_.jobs[j];
       const bool is_done = todo.empty() && before.state == core::State::completed;
       // Of hooks and services plan_hooks() knows.

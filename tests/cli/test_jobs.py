@@ -170,6 +170,49 @@ class Jobs(RunnerTest):
         for i in range(10):
             self.assertLess(marks.index(f"a/{i}"), marks.index(f"b/{i}"))
 
+    GATHER = ("jobs:\n  gen: {slices: 0-2, allow_failures: 1,\n"
+              "        command: 'test {slice} != 1 || test -e fixed && echo {slice} > made{slice}'}\n"
+              "  merge: {needs: gen, command: 'cat made* > merged; echo >> merges'}\n"
+              "  print: {slices: 0-1, needs: merge, command: 'cat merged > print{slice}'}\n")
+
+    def merged(self):
+        return self.read("merged").split()
+
+    def test_what_was_made_of_fewer_slices_than_there_are_now_is_made_again(self):
+        """A resume ran the slice that was missing, and all the same said of the merge without it: succeeded."""
+        self.spec(self.GATHER)
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.merged(), ["0", "2"])
+        self.write("fixed", "")
+        resumed = self.ok("jobs.yaml", "--resume")
+        self.assertIn("merge runs again, because gen, which it needs, has more to it than when it ran", resumed.stderr)
+        self.assertEqual(self.merged(), ["0", "1", "2"])
+        self.assertEqual(self.read("print1").split(), ["0", "1", "2"])
+        self.assertEqual(self.rows("SELECT number, outcome FROM attempt WHERE job = 1 ORDER BY 1"),
+                         [(1, "succeeded"), (2, "succeeded")])
+        self.assertIn("nothing left", self.ok("jobs.yaml", "--resume").stderr)
+        self.assertEqual(len(self.read("merges")), 2)
+
+    def test_what_was_made_of_fewer_slices_is_known_by_a_later_resume_too(self):
+        self.spec(self.GATHER)
+        self.ok("jobs.yaml", code=1)
+        self.write("fixed", "")
+        self.ok("jobs.yaml", "--resume", "--slices", "gen")
+        self.assertEqual(self.merged(), ["0", "2"])
+        self.ok("jobs.yaml", "--resume", "--slices", "print")  # what it needs was not chosen, and is as it was
+        self.assertEqual(self.merged(), ["0", "2"])
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.merged(), ["0", "1", "2"])
+        self.assertEqual(self.read("print0").split(), ["0", "1", "2"])
+
+    def test_slices_that_are_new_are_merged(self):
+        self.spec(self.GATHER)
+        self.write("fixed", "")
+        self.ok("jobs.yaml")
+        self.spec(self.GATHER.replace("0-2", "0-4"))
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertEqual(self.merged(), ["0", "1", "2", "3", "4"])
+
     def test_limits_hold_across_jobs(self):
         count = "'mkdir at-{name}-{slice} && ls -d at-* | wc -l >> counts && sleep 0.02 && rmdir at-{name}-{slice}'"
         self.spec(f"n_procs: 8\nlimits: {{scratch: 2}}\nslices: 0-9\nuses: {{scratch: 1}}\n"
