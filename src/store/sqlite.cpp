@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "util/private_file.hpp"
 #include "util/text.hpp"
@@ -206,16 +207,29 @@ std::int64_t Database::changes() const {
   return sqlite3_changes64(handle_.get());
 }
 
-std::string Database::moved_file() {
+std::optional<Database::LostFile> Database::lost_file() {
   int moved = 0;
   if (sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0)
-    return path_;
+    return LostFile{path_, "removed or replaced"};
   // SQLite does not look after the WAL. It is one file as long as a connection is open, ours.
   const std::string wal = path_ + "-wal";
   struct stat info {};
   const bool is_there = ::stat(wal.c_str(), &info) == 0;
   if (!wal_ && is_there) wal_ = info.st_ino;
-  return wal_ && (!is_there || info.st_ino != *wal_) ? wal : std::string();
+  if (wal_ && (!is_there || info.st_ino != *wal_)) return LostFile{wal, "removed or replaced", true};
+  const bool wal_shrank = is_there && info.st_size < std::exchange(wal_size_, info.st_size);
+  const bool shrank = ::stat(path_.c_str(), &info) == 0 && info.st_size < std::exchange(size_, info.st_size);
+  const bool is_empty = shrank && size_ == 0;  // SQLite throws a WAL away that belongs to an empty file
+  if (is_empty || ((shrank || wal_shrank) && !is_whole())) return LostFile{shrank ? path_ : wal, "cut short"};
+  return std::nullopt;
+}
+
+/// What somebody cut off reads as zeros or not at all; what VACUUM or a checkpoint of another program cut is not
+/// missed.
+bool Database::is_whole() {
+  sqlite3_db_release_memory(handle_.get());  // what is in memory says nothing of the file
+  const auto checked = query_text("PRAGMA quick_check(1)");
+  return checked && *checked == "ok";
 }
 
 bool is_failed_sync(int code) {

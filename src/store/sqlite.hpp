@@ -97,8 +97,14 @@ class Database {
   void rollback();
   /// Rows that the last statement changed.
   [[nodiscard]] std::int64_t changes() const;
-  /// "" or a file of the database whose path names another file by now, or none: what is committed, nobody will find.
-  [[nodiscard]] std::string moved_file();
+  struct LostFile {
+    std::string path;
+    std::string_view what;           ///< has become of it
+    bool can_still_be_read = false;  ///< by this connection
+  };
+  /// A file of the database where nobody will find what is committed: its path names another file by now, or none, or a
+  /// part of it is gone.
+  [[nodiscard]] std::optional<LostFile> lost_file();
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] sqlite3* handle() const { return handle_.get(); }
 
@@ -106,9 +112,13 @@ class Database {
   struct Close {
     void operator()(sqlite3* handle) const;
   };
+  [[nodiscard]] bool is_whole();
+
   std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;
   std::optional<std::uint64_t> wal_;  ///< the WAL's inode, once it was seen
+  std::int64_t wal_size_ = 0;         ///< when it was looked at last
+  std::int64_t size_ = 0;
 };
 
 /// What an extended result code means for people: the file, the cause and the next step.

@@ -330,10 +330,10 @@ std::optional<SqliteWriter::Failure> SqliteWriter::try_commit(const Batch& batch
 /// Whether what is committed can be found by the next runner, and nobody else writes.
 std::optional<SqliteWriter::Failure> SqliteWriter::check_custody() {
   const std::lock_guard lock(database_mutex_);
-  if (const std::string moved = database_.moved_file(); !moved.empty()) {
+  if (const auto lost = database_.lost_file()) {
     // If only the WAL is gone, what it holds can still be moved to where it will be found.
-    if (moved != database_.path()) (void)move_wal();
-    return Failure{moved + ": was removed or replaced while the run was live, and the record with it"};
+    if (lost->can_still_be_read) (void)move_wal();
+    return Failure{lost->path + ": was " + std::string(lost->what) + " while the run was live, and the record with it"};
   }
   if (!options_.keep) return std::nullopt;
   const auto kept = options_.keep();

@@ -7,6 +7,7 @@ record, if that still exists.
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import unittest
 
@@ -159,6 +160,28 @@ class LostRecord(FaultTest):
         self.assert_noticed(process, "state.db-wal: was removed or replaced")
         self.check_record()
         self.check_resume()
+
+    def test_a_database_or_log_that_is_cut_short_ends_the_run(self):
+        """It went on into files with holes, ended with 0, and nobody could read them."""
+        for name in ("state.db", "state.db-wal"):
+            with self.subTest(name=name):
+                process = self.begin()
+                os.truncate(self.state_dir() / name, 0)
+                self.go_on()
+                self.assert_noticed(process, f"{self.state_dir()}/{name}: was cut short while the run was live")
+                shutil.rmtree(self.dir / ".runner")
+                for left in ("marks", "go"):
+                    (self.dir / left).unlink(missing_ok=True)
+
+    def test_what_another_program_moves_or_vacuums_is_not_cut_short(self):
+        process = self.begin()
+        with sqlite3.connect(self.state_dir() / "state.db", timeout=30) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.assertEqual((self.state_dir() / "state.db-wal").stat().st_size, 0)
+        other.close()
+        self.go_on()
+        self.assertEqual(process.wait(timeout=60), 0, self.read("said")[-2000:])
+        self.check_record()
 
     def test_a_deleted_lock_lets_nobody_in_beside_the_run_for_long(self):
         process = self.begin()
