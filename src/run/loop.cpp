@@ -129,11 +129,14 @@ void Loop::carry_out(const core::Launch& action) {
   auto expanded = core::expand_attempt(
       *setup_.spec, job,
       {.slice = action.id.slice, .attempt = action.id.number, .slot = action.slot, .run_id = setup_.view.info.id});
-  if (!expanded) {
+  const std::string obstacle = !expanded     ? expanded.error().message
+                               : job.service ? readiness_->prepare(action.id.job)
+                                             : std::string();
+  if (!obstacle.empty()) {
     core::Ending ending;
     ending.outcome = core::Outcome::not_started;
     ending.started_at = ending.ended_at = util::wall_now();
-    ending.detail = expanded.error().message;
+    ending.detail = obstacle;
     boost::asio::post(asio_->io, [this, id = action.id, ending = std::move(ending)] { finished(id, ending); });
     return;
   }

@@ -1,15 +1,18 @@
 #include "run/readiness.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <filesystem>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "core/template.hpp"
+#include "util/display.hpp"
 
 namespace runner::run {
 
@@ -23,12 +26,59 @@ constexpr auto kFirstPause = 50ms;
 constexpr auto kLastPause = 1s;
 constexpr std::uint32_t kProbes = 1U << 30U;  ///< added to the service's number: job and slot of an attempt that asks
 
+/// Tells a file from the one that was there before.
+struct FileStamp {
+  dev_t device = 0;
+  ino_t inode = 0;
+  std::int64_t seconds = 0, nanoseconds = 0;  ///< when it was written last
+  bool operator==(const FileStamp&) const = default;
+};
+
+std::optional<FileStamp> stamp_of(const std::string& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0) return std::nullopt;
+  return FileStamp{info.st_dev, info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+}
+
+/// Whether a program listens at the port; asked without a word to it, and without waiting.
+bool is_taken(asio::io_context& io, std::uint16_t port) {
+  const auto in_use = [&](const asio::ip::address& address) {
+    asio::ip::tcp::acceptor probe(io);
+    error_code ec;
+    probe.open(address.is_v4() ? asio::ip::tcp::v4() : asio::ip::tcp::v6(), ec);
+    if (!ec) probe.set_option(asio::socket_base::reuse_address(true), ec);  // connections that have ended do not count
+    if (!ec) probe.bind({address, port}, ec);
+    return ec == asio::error::address_in_use;
+  };
+  return in_use(asio::ip::address_v4::loopback()) || in_use(asio::ip::address_v6::loopback());
+}
+
+std::uint16_t port_of(const core::ServiceSpec& service) {
+  return service.ready_port != 0 ? service.ready_port : service.port.value_or(0);
+}
+
 }  // namespace
 
 class Readiness::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(asio::io_context& io, exec::Executor& executor, Setup setup)
       : io_(io), executor_(executor), setup_(std::move(setup)) {}
+
+  std::string prepare(std::uint32_t job) {
+    using Ready = core::ServiceSpec::Ready;
+    const core::ServiceSpec& service = *setup_.spec->jobs[job].service;
+    Asked& asked = asked_.try_emplace(job, io_).first->second;
+    if (service.ready == Ready::file) {
+      asked.before = stamp_of(service.ready_file);
+      if (asked.before) {
+        setup_.notice("service " + setup_.spec->jobs[job].name + ": " + util::escape_for_display(service.ready_file) +
+                      " was there before it; it is ready once that is written anew");
+      }
+    }
+    if (service.ready != Ready::port || !is_taken(io_, port_of(service))) return {};
+    return "another program listens at its port, " + std::to_string(port_of(service)) +
+           ": end that, or give the service another port";
+  }
 
   void begin(std::uint32_t job) {
     auto [place, is_new] = asked_.try_emplace(job, io_);
@@ -67,6 +117,7 @@ class Readiness::Impl : public std::enable_shared_from_this<Impl> {
     explicit Asked(asio::io_context& io) : timer(io), socket(io) {}
     asio::steady_timer timer;
     asio::ip::tcp::socket socket;
+    std::optional<FileStamp> before;  ///< the file, when the service was not started yet
     util::Duration pause{};
     std::uint64_t round = 0;  ///< of the service's life; what belongs to an earlier one is ignored
     std::uint64_t probed_round = 0;
@@ -88,11 +139,11 @@ class Readiness::Impl : public std::enable_shared_from_this<Impl> {
       case Ready::at_once:
         return answer(job, round, true);
       case Ready::file: {
-        std::error_code error;
-        return answer(job, round, std::filesystem::exists(service.ready_file, error));
+        const auto now = stamp_of(service.ready_file);
+        return answer(job, round, now && now != asked.before);
       }
       case Ready::port:
-        return connect(job, round, service.ready_port != 0 ? service.ready_port : service.port.value_or(0));
+        return connect(job, round, port_of(service));
       case Ready::command:
         return run_probe(job, service.probe.front());
     }
@@ -157,6 +208,10 @@ Readiness::Readiness(asio::io_context& io, exec::Executor& executor, Setup setup
     : impl_(std::make_shared<Impl>(io, executor, std::move(setup))) {}
 
 Readiness::~Readiness() = default;
+
+std::string Readiness::prepare(std::uint32_t job) {
+  return impl_->prepare(job);
+}
 
 void Readiness::begin(std::uint32_t job) {
   impl_->begin(job);

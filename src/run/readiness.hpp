@@ -1,6 +1,6 @@
 // Readiness: asks a service that was started, again and again, whether it is ready: by a command that exits with 0, a
-// TCP port of this machine that takes a connection, or a file that is there. Owned by the loop, on its thread; waits by
-// timers and never blocks.
+// TCP port of this machine that takes a connection, or a file that is there and was not before. Owned by the loop, on
+// its thread; waits by timers and never blocks.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -25,6 +25,8 @@ class Readiness {
   Readiness(const Readiness&) = delete;
   Readiness& operator=(const Readiness&) = delete;
 
+  /// Service `job` is about to be started: what is there already is not it. "", or why it is not to be started.
+  [[nodiscard]] std::string prepare(std::uint32_t job);
   /// Service `job` runs: ready() will be called once it is, never from inside.
   void begin(std::uint32_t job);
   /// It runs no more.

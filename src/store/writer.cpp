@@ -1,6 +1,7 @@
 // Writer over SQLite: a queue, one thread, one transaction per batch.
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <atomic>
@@ -38,6 +39,8 @@ constexpr std::size_t kReserve = std::size_t{1}
                                  << 20U;  // beyond what malloc keeps for itself: given back to the system
 constexpr auto kCustodyCheck = std::chrono::seconds(1);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
+constexpr int kLeastCheckpointPages = 64;
+constexpr std::uint64_t kRoomPerPage = std::uint64_t{4} * 4096;  // bytes: four times what moving the WAL may take
 
 /// The writer's thread leaves every signal to the loop's.
 class BlockedSignals {
@@ -126,6 +129,7 @@ class SqliteWriter final : public Writer {
   std::optional<Failure> check_custody();
   int write(const Batch& batch);
   void give_up(const std::string& message);
+  [[nodiscard]] bool is_tight() const;
   Result<void> checkpoint();
   Result<void> move_wal();
   template <class Work>
@@ -264,9 +268,17 @@ void SqliteWriter::work() {
     commit_gap_ = std::max(options_.min_commit_gap, std::min(affordable, kMaxCommitGap));
     batch.clear();
     events_.committed(through);
-    if (wal_pages_ < kCheckpointPages) continue;
+    if (wal_pages_ < kCheckpointPages && !is_tight()) continue;
     if (const auto moved = checkpoint(); !moved) return give_up(moved.error().message);
   }
+}
+
+/// The disk is so full that the WAL had better be used again than grow: once there is no room, there is none for moving
+/// it to the database either.
+bool SqliteWriter::is_tight() const {
+  struct statvfs disk {};
+  if (wal_pages_ < kLeastCheckpointPages || ::statvfs(database_.path().c_str(), &disk) != 0) return false;
+  return std::uint64_t{disk.f_bavail} * disk.f_frsize < kRoomPerPage * static_cast<std::uint64_t>(wal_pages_);
 }
 
 /// Waits for work, at most a second, and for the gap since the last commit.

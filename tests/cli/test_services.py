@@ -88,6 +88,25 @@ class Services(RunnerTest):
         self.assertRegex(result.stderr, "service s: timed out after .*: it was not ready in time")
         self.assertIn("jobs: disabled: service s: ", result.stderr)
 
+    def test_a_file_that_an_earlier_run_left_makes_nothing_ready(self):
+        """The slices ran at once, and read what the service of the run before had written."""
+        self.spec("services:\n  db: {command: 'sleep 0.3; echo $RUNNER_RUN_ID > up; exec sleep 60', ready: {file: up}, grace: 1s}\n"
+                  "slices: 0-1\ncommand: cat up >> read\n")
+        self.write("up", "an earlier run\n")
+        result = self.ok("jobs.yaml")
+        self.assertEqual(self.read("read"), (self.status()["run"]["id"] + "\n") * 2)
+        self.assertIn(f"service db: {self.dir}/up was there before it; it is ready once that is written anew", result.stderr)
+
+    def test_a_port_that_another_program_listens_at_makes_nothing_ready(self):
+        """The slices talked to whatever that was."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            self.spec(f"services:\n  web: {{command: exec sleep 60, port: {port}, ready: port, grace: 1s}}\n"
+                      "slices: 0-1\ncommand: echo slice >> marks\n")
+            result = self.ok("jobs.yaml", code=3)
+        self.assertEqual(self.marks(), [])
+        self.assertIn(f"service web: another program listens at its port, {port}: end that, or give", result.stderr)
+
     def test_a_service_is_started_again_so_many_times(self):
         self.spec("services:\n  s: {command: 'echo begin >> marks; touch up; sleep 0.1; exit 3', ready: {file: up},\n"
                   "      restart: on-failure, restarts: 2, restart_delay: 10ms}\n"

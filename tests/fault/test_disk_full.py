@@ -232,6 +232,13 @@ class DiskFull(FaultTest):
         subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
         self.assertEqual(self.go("jobs.yaml", "--resume").wait(timeout=60), 0, self.said())
 
+    def test_a_small_disk_holds_the_record_and_not_its_log_beside_it(self):
+        """The write-ahead log grew to 16 MB wherever there was less, and ended the run with the disk full of it."""
+        subprocess.run(["mount", "-o", f"remount,size={2 * MIB}", self.disk], check=True)
+        process = self.begin("exit=0", 3000, more="log: {level: warning}\n")
+        self.assertEqual(process.wait(timeout=120), 0, self.said()[-1000:])
+        self.check_all_succeeded(3000)
+
     def test_status_reads_a_record_on_a_full_disk(self):
         self.begin("exit=0").wait(timeout=60)
         self.fill()
