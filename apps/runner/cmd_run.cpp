@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cassert>
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -176,10 +177,13 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
 }
 
 /// Who meant to resume that run has to hear of it now: --resume is for this one from here on.
-std::string unfinished_message(const run::Session& session, const RunCommand& command, const core::Spec& spec) {
-  return "this is a new run; --resume would have gone on with " + session.unfinished +
-         ", which left something undone: runner status " + spec_arguments(command.common, spec.path) + " --run " +
-         session.unfinished;
+std::string unfinished_message(const core::RunInfo& last, const RunCommand& command, const core::Spec& spec) {
+  std::error_code error;
+  const bool is_other = last.spec_path != spec.path && std::filesystem::exists(last.spec_path, error);
+  return "this is a new run; --resume would have gone on with " + last.id +
+         (is_other ? " of " + display_path(last.spec_path) + ", which shares its record with this spec and"
+                   : ", which") +
+         " left something undone: runner status " + spec_arguments(command.common, spec.path) + " --run " + last.id;
 }
 
 /// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
@@ -324,7 +328,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
-  if (!session.unfinished.empty()) loop.notice(unfinished_message(session, command, spec));
+  if (session.unfinished) loop.notice(unfinished_message(*session.unfinished, command, spec));
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const std::string control_path = listen(

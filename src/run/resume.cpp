@@ -1,6 +1,8 @@
 #include "run/resume.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "run/describe.hpp"
@@ -33,6 +35,21 @@ std::string names_of(const auto& jobs) {
   std::string text;
   for (const auto& job : jobs) text += (text.empty() ? "" : ", ") + job.name;
   return text;
+}
+
+/// Of the run of another spec, which has the same name or was given the same state directory. What was copied or moved
+/// with its record is no other spec.
+std::optional<Refusal> refuse_other_spec(const SessionRequest& request, const store::StoredRun& stored,
+                                         const std::string& place) {
+  const std::string& path = request.spec->path;
+  std::error_code error;
+  const bool is_same = stored.info.spec_path == path || std::filesystem::equivalent(stored.info.spec_path, path, error);
+  const bool was_copied = !stored.place.empty() && stored.place != place;
+  if (is_same || was_copied || !std::filesystem::exists(stored.info.spec_path, error)) return std::nullopt;
+  return Refusal{"the last run in " + request.spec->state_dir + " is of " + stored.info.spec_path +
+                 ", which shares its record with " + path +
+                 ": give one of them another `name`, or a --state-dir of its own; to start a run of this one: runner " +
+                 request.run_args};
 }
 
 /// Of a run whose spec is not what it was.
@@ -350,6 +367,7 @@ std::optional<Refusal> plan_resumed_run(const SessionRequest& request, const cor
   if (!found) return Refusal{found.error().message, Refusal::Why::record};
   if (!*found) return no_run(request);
   const store::StoredRun& stored = **found;
+  if (auto refusal = refuse_other_spec(request, stored, session.lock.place())) return refusal;
   if (auto refusal = refuse_changed(request, stored)) return refusal;
   return ResumePlan(request, stored, reader, session).make(wanted);
 }

@@ -60,11 +60,11 @@ void plan_new_run(const SessionRequest& request, const core::JobSelection& selec
   }
 }
 
-/// The id of the newest run if that left something, else "".
-std::string unfinished_run(store::Reader& reader) {
+/// The newest run, if that left something.
+std::optional<core::RunInfo> unfinished_run(store::Reader& reader) {
   const auto last = reader.find_run(std::nullopt);
-  const bool is_unfinished = last && *last && (*last)->info.state != core::State::completed;
-  return is_unfinished ? (*last)->info.id : std::string();
+  if (!last || !*last || (*last)->info.state == core::State::completed) return std::nullopt;
+  return (*last)->info;
 }
 
 }  // namespace
@@ -90,7 +90,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .plans = {},
                   .lost = {},
                   .remaps = {},
-                  .unfinished = {}};
+                  .unfinished = std::nullopt};
 
   auto reader = store::Reader::open(session.state_dir.database());
   const bool is_empty = !reader && reader.error().errno_value == ENOENT;

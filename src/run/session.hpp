@@ -45,8 +45,8 @@ struct Session {
   std::vector<core::JobPlan> plans;
   std::vector<core::AttemptId>
       lost;  ///< claimed or started by the runner before, and never ended; by their stored index
-  std::vector<store::Remap> remaps;  ///< slices that have another index than before (--accept-changes)
-  std::string unfinished;            ///< a new run: the id of the one before it if that left something, else ""
+  std::vector<store::Remap> remaps;         ///< slices that have another index than before (--accept-changes)
+  std::optional<core::RunInfo> unfinished;  ///< a new run: the one before it, if that left something
 
   [[nodiscard]] std::uint64_t slices_to_run() const;  ///< hooks and services do not count
   [[nodiscard]] bool has_work() const;                ///< slices or hooks

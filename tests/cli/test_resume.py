@@ -32,6 +32,25 @@ class Resume(RunnerTest):
                       f"runner status jobs.yaml --run {run_id}\n", second.stderr)
         self.assertNotIn("new run", self.ok("jobs.yaml").stderr)  # the one before was completed
 
+    def test_the_run_of_another_spec_is_not_resumed(self):
+        """Slices of this one were taken for done, because slices of that one were."""
+        os.makedirs(self.dir / "other")
+        command = "slices: 0-3\ncommand: echo {slice} >> marks; test {slice} != 2\n"
+        for path in ("jobs.yaml", "other/jobs.yaml"):
+            self.write(path, command)
+        self.ok("jobs.yaml", "--state-dir", "shared", code=1)
+        for more in ([], ["--accept-changes"]):
+            refused = self.ok("other/jobs.yaml", "--state-dir", "shared", "--resume", *more, code=2)
+            self.assertIn(f"the last run in {self.dir}/shared is of {self.dir}/jobs.yaml, which shares its record with "
+                          f"{self.dir}/other/jobs.yaml: give one of them another `name`", refused.stderr)
+        self.assertFalse((self.dir / "other/marks").exists())
+        begun = self.ok("other/jobs.yaml", "--state-dir", "shared", code=1).stderr
+        self.assertRegex(begun, r"would have gone on with \S+ of jobs.yaml, which shares its record with this spec and left")
+        os.rename(self.dir / "other/jobs.yaml", self.dir / "other/moved.yaml")  # no other spec: the same elsewhere
+        self.write("other/moved.yaml", "name: jobs\n" + command)
+        resumed = self.ok("other/moved.yaml", "--state-dir", "shared", "--resume", "--accept-changes", code=1)
+        self.assertIn("resumed: 3 of 4 slices done before", resumed.stderr)
+
     def test_resume_keeps_the_run_id(self):
         self.spec("slices: 0-1\ncommand: test -e fixed\n")
         self.ok("jobs.yaml", code=1)
