@@ -322,6 +322,8 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (ready) ready = session.state_dir.create_run_dir(session.run.id, spec.text);
   if (ready) ready = log.open(run_dir + "/run.log", spec.log, spec.name);
   if (!ready) {
+    // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
+    if (writer && !session.resumed) (void)(*writer)->remove_runs({session.run.id});
     complain(ready.error().message);
     return kRecordFailed;
   }

@@ -63,8 +63,10 @@ Result<void> replace_symlink(const std::string& path, const std::string& target)
   const std::string draft = path + ".new";
   ::unlink(draft.c_str());
   if (::symlink(target.c_str(), draft.c_str()) != 0) return errno_error(draft, errno);
-  if (::rename(draft.c_str(), path.c_str()) != 0) return errno_error(path, errno);
-  return {};
+  if (::rename(draft.c_str(), path.c_str()) == 0) return {};
+  if (errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST)
+    return util::Error{path + ": a directory is in the way, a symbolic link belongs there: remove it", errno};
+  return errno_error(path, errno);
 }
 
 /// An id names one directory and no path: the record may be damaged, and prune() deletes.

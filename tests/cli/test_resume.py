@@ -32,6 +32,21 @@ class Resume(RunnerTest):
                       f"runner status jobs.yaml --run {run_id}\n", second.stderr)
         self.assertNotIn("new run", self.ok("jobs.yaml").stderr)  # the one before was completed
 
+    def test_a_run_that_could_not_begin_is_not_resumed(self):
+        self.spec("slices: 0-3\nkeep_runs: 2\ncommand: test {slice} != 2\n")
+        self.ok("jobs.yaml", code=1)
+        run_id = self.status()["run"]["id"]
+        latest = self.state_dir() / "latest"
+        latest.unlink()
+        os.makedirs(latest / "in the way")
+        for _ in range(3):
+            failed = self.ok("jobs.yaml", code=4)
+            self.assertIn(f"{latest}: a directory is in the way, a symbolic link belongs there: remove it", failed.stderr)
+        os.rmdir(latest / "in the way")
+        os.rmdir(latest)
+        self.assertEqual(self.status()["run"]["id"], run_id)
+        self.assertIn("resumed: 3 of 4 slices done before", self.ok("jobs.yaml", "--resume", code=1).stderr)
+
     def test_the_run_of_another_spec_is_not_resumed(self):
         """Slices of this one were taken for done, because slices of that one were."""
         os.makedirs(self.dir / "other")
