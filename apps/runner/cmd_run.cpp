@@ -105,7 +105,11 @@ class Face {
                                         {.out = &out_,
                                          .err = &err(io),
                                          .spool_dir = session.state_dir.run_dir(session.run.id),
-                                         .notice = [this](const std::string& message) { notice_(message); },
+                                         .notice =
+                                             [this](const std::string& message) {
+                                               if (spool_failed_.empty()) spool_failed_ = message;
+                                               notice_(message);
+                                             },
                                          .escape_out = ::isatty(STDOUT_FILENO) == 1,
                                          .escape_err = ::isatty(STDERR_FILENO) == 1});
     assert(printer);  // both names are known
@@ -133,7 +137,7 @@ class Face {
     if (!printer_) return {};
     if (out_.lost() != 0) return util::errno_error("cannot write to stdout", out_.lost()).message;
     if (err_ && err_->lost() != 0) return util::errno_error("cannot write to stderr", err_->lost()).message;
-    return {};
+    return spool_failed_;
   }
 
  private:
@@ -157,6 +161,7 @@ class Face {
 
   std::function<void(const std::string&)> notice_ = [](const std::string&) {};
   std::function<void()> resume_output_ = [] {};
+  std::string spool_failed_;  ///< what could not be kept until its turn to be printed, "" if all was
   report::OutputPump out_;
   std::unique_ptr<report::OutputPump> err_;
   report::Console console_;
@@ -354,9 +359,13 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   if (!unprinted.empty()) log.warn("not all of the slices' output was printed: " + unprinted);
   log.close();
   const int code = exit_code(result, wanted);
-  if (unprinted.empty()) return code;
-  complain("not all of the slices' output was printed: " + unprinted + "; their logs have it: runner logs " +
-           spec_arguments(command.common, spec.path) + " SLICE");
+  if (unprinted.empty() && result.output_lost.empty()) return code;
+  if (!result.output_lost.empty()) {
+    complain("output of slices is lost, neither printed in full nor in their logs: " + result.output_lost);
+  } else {
+    complain("not all of the slices' output was printed: " + unprinted + "; their logs have it: runner logs " +
+             spec_arguments(command.common, spec.path) + " SLICE");
+  }
   return code == kSucceeded || code == kSlicesFailed ? kRecordFailed : code;
 }
 

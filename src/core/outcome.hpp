@@ -49,6 +49,7 @@ struct Ending {
   Usage usage;
   std::string log;                ///< log file relative to the run directory; "" when the attempt wrote nothing
   std::vector<Counted> counters;  ///< what it counted, of an attempt that succeeded
+  bool output_lost = false;       ///< some of what it wrote is in no log; not recorded, `detail` says why
   std::string detail;             ///< a sentence for people ("cannot execute: No such file or directory"); may be empty
 };
 

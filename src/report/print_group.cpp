@@ -29,7 +29,7 @@ void GroupPrinter::data(const core::AttemptId& id, const std::string& key, core:
   const auto kept = spool.append(piece);
   if (!kept && setup_.notice) {
     setup_.notice("slice " + util::escape_for_display(key) +
-                  ": its output is not printed in full, see its log: " + kept.error().message);
+                  ": its output is not printed in full: " + kept.error().message);
   }
 }
 

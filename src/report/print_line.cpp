@@ -52,7 +52,7 @@ void LinePrinter::keep(const Source& source, const std::string& key, std::string
   const auto kept = it->second.line.append(piece);
   if (!kept && setup_.notice) {
     setup_.notice("slice " + util::escape_for_display(key) +
-                  ": a line is not printed in full, see its log: " + kept.error().message);
+                  ": a line is not printed in full: " + kept.error().message);
   }
 }
 

@@ -251,6 +251,11 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
   if (Readiness::is_probe(id)) return readiness_->finished(id, ending);
   if (setup_.spec->jobs[id.job].service) readiness_->stop(id.job);
+  if (ending.output_lost) {
+    const std::string lost = slice_name(id, key_of(id)) + ": " + ending.detail;
+    if (result_.output_lost.empty()) result_.output_lost = lost;
+    notice(lost + "; what it wrote beyond that is lost");
+  }
   feed(core::Finished{id, std::move(ending)});
 }
 

@@ -51,6 +51,7 @@ struct LoopResult {
   int signal = 0;             ///< the signal that stopped it, 0 if none
   std::string halted;         ///< why it was halted (max_failed), "" if it was not
   std::string record_failed;  ///< why the record could not be kept, "" if it was
+  std::string output_lost;    ///< the first slice of which some output is in no log, and why; "" if there is none
 };
 
 class Readiness;

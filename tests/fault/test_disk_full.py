@@ -190,14 +190,16 @@ class DiskFull(FaultTest):
         self.assertEqual(len(self.ok("logs", "jobs.yaml", "2").stdout), 4 * MIB)
 
     def test_output_that_runner_cannot_keep_does_not_stop_the_slice(self):
-        """With --print runner writes the logs: the slice knows nothing of a full disk, and its record says what is."""
+        """With --print runner writes the logs: the slice knows nothing of a full disk; record and exit code say it."""
         self.state_dir().mkdir()
         self.fill(leave=3 * MIB)
         process = self.begin(f"write={4 * MIB}", 3, "--n-procs", "1", "--print", "group")
         wait_for(lambda: WAITING in self.said() or process.poll() is not None, "it waits or has ended")
         self.make_room()
-        self.assertEqual(process.wait(timeout=60), 0, self.said()[-1000:])
+        self.assertEqual(process.wait(timeout=60), 4, self.said()[-1000:])
         self.assertIn("its output is not printed in full", self.said())
+        self.assertRegex(self.said(), "runner: output of slices is lost, neither printed in full nor in their logs: "
+                                      "jobs/0: its log is incomplete: No space left on device")
         self.check_announced()
         rows = self.rows("SELECT outcome, detail FROM attempt ORDER BY slice")
         self.assertEqual([row[0] for row in rows], ["succeeded"] * 3)
