@@ -37,7 +37,11 @@ std::string unreachable(const store::StateDir& dir, const std::string& why) {
   const auto owner = dir.owner();
   const std::string who =
       owner && owner->pid != 0 ? " (pid " + std::to_string(owner->pid) + " on " + owner->host + ")" : "";
-  return "the run is live" + who + ", but does not answer from here: " + why;
+  const std::string by_signal = who.empty() ? ""
+                                            : "; by signals, there: kill -INT " + std::to_string(owner->pid) +
+                                                  " starts no further slice, kill -TERM " + std::to_string(owner->pid) +
+                                                  " ends what runs as well";
+  return "the run is live" + who + ", but does not answer from here: " + why + by_signal;
 }
 
 }  // namespace

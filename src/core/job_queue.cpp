@@ -159,9 +159,9 @@ bool JobQueue::has_succeeded(std::uint64_t slice) const {
 std::string JobQueue::shortfall() const {
   if (missed() == 0) return {};
   const std::uint64_t other = missed() - failed();
-  if (plan_.todo.count() == 1) return failed() > 0 ? "it failed" : "it did not run";
-  const std::string of_all =
-      " of " + util::format_count(plan_.todo.count()) + (plan_.todo.count() == 1 ? " slice" : " slices");
+  const std::uint64_t all = plan_.todo.count() + plan_.succeeded.count();
+  if (all == 1) return failed() > 0 ? "it failed" : "it did not run";
+  const std::string of_all = " of " + util::format_count(all) + " slices";
   if (failed() == 0) return util::format_count(other) + of_all + " did not run";
   return util::format_count(failed()) + of_all + " failed" +
          (other > 0 ? ", " + util::format_count(other) + " did not run" : "");

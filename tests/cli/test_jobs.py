@@ -96,7 +96,7 @@ class Jobs(RunnerTest):
         self.assertIn("[b/2] pid", self.run_log())
         result = self.ok("jobs.yaml", "--resume", code=1)  # nor when a was done before
         self.assertEqual(sorted(self.marks()), ["0", "1"])
-        self.assertIn("b: disabled: 2 of 2 slices did not run\n", result.stderr)
+        self.assertIn("b: disabled: 2 of 4 slices did not run\n", result.stderr)
         foreign = self.ok("jobs.yaml", "--resume", "--slices", "a/2", code=2).stderr
         self.assertIn("--slices: a/2 is not of run ", foreign)
         self.assertIn(" with --slices a/0-1; in a run of their own: runner jobs.yaml --slices a/2\n", foreign)
@@ -204,6 +204,14 @@ class Jobs(RunnerTest):
         self.ok("jobs.yaml", "--resume")
         self.assertEqual(self.merged(), ["0", "1", "2"])
         self.assertEqual(self.read("print0").split(), ["0", "1", "2"])
+
+    def test_a_resume_counts_the_slices_that_succeeded_before_it(self):
+        self.spec("jobs:\n  gen: {slices: 0-2, command: 'test {slice} != 1'}\n"
+                  "  each: {slices: 0-2, needs_each: gen, command: 'true'}\n")
+        self.ok("jobs.yaml", code=1)
+        self.ok("jobs.yaml", "--resume", code=1)
+        self.assertEqual(self.rows("SELECT name, reason FROM job ORDER BY name"),
+                         [("each", "1 of 3 slices did not run"), ("gen", "1 of 3 slices failed")])
 
     def test_slices_that_are_new_are_merged(self):
         self.spec(self.GATHER)
