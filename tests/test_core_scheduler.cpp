@@ -289,6 +289,22 @@ TEST_CASE("draining withdraws what no process could be made for yet") {
   CHECK(sim.done == 1);
 }
 
+TEST_CASE("nothing is launched while nothing can be recorded, whatever is claimed") {
+  Sim sim(plan(100), 2);
+  sim.begin();
+  sim.run_slices_of_a_millisecond(20);
+  sim.settle();
+  const auto ahead = sim.claimed.size() - sim.launched.size();
+  REQUIRE(ahead > 0);
+  sim.feed(RecordWaits{true});
+  const auto before = sim.launched.size();
+  sim.run_slices_of_a_millisecond(3);
+  CHECK(sim.launched.size() == before);
+  CHECK(sim.running.empty());
+  sim.feed(RecordWaits{false});
+  CHECK(sim.running.size() == 2);
+}
+
 TEST_CASE("slow slices are claimed only as slots are free") {
   Sim sim(plan(100), 2);
   sim.begin();

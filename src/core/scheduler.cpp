@@ -89,6 +89,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
     void operator()(const Steer& steer) const { self.steer(steer, now, actions); }
     void operator()(const Scale& scale) const { self.scale(scale.slots); }
     void operator()(const Throttle& throttle) const { self.ceiling_ = throttle.ceiling; }
+    void operator()(const RecordWaits& record) const { self.record_waits_ = record.waits; }
   };
   std::visit(Visitor{*this, now, actions}, input);
   on_graces(now, actions);
@@ -299,7 +300,7 @@ void Scheduler::launch_ready(Actions& actions) {
 /// The first by rank that has a claim and room in its own share. One that does not fit beside what runs holds back
 /// those after it, else a big one could wait for ever; one that waits for a limit those that use the same one.
 JobQueue* Scheduler::next_to_launch() {
-  if (free_slots_.empty()) return nullptr;
+  if (record_waits_ || free_slots_.empty()) return nullptr;
   if (ceiling_ && used_.slots - suspended_ >= std::max<std::size_t>(*ceiling_, 1)) return nullptr;
   std::vector<bool> waited_for(limits_left_.size());
   for (const std::uint32_t j : order_) {

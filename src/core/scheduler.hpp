@@ -44,8 +44,11 @@ struct Hold {
   bool held = false;
 };               ///< attempts cannot get on (nobody takes their output), or can again: timeouts stand still meanwhile
 struct Tick {};  ///< the time asked for by WakeAt has come
-using Input =
-    std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick, Steer, Scale, Throttle>;
+struct RecordWaits {
+  bool waits = false;
+};  ///< nothing can be recorded for now, or can again: nothing is launched meanwhile, whatever is claimed
+using Input = std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick, Steer, Scale, Throttle,
+                           RecordWaits>;
 
 // ---- actions
 struct Claim {
@@ -233,6 +236,7 @@ class Scheduler {
   bool run_suspended_ = false;
   std::size_t suspended_ = 0;               ///< of running_
   std::optional<std::uint32_t> ceiling_{};  ///< of what runs and is not suspended
+  bool record_waits_ = false;
   std::set<std::uint32_t> free_slots_;
   std::map<AttemptId, Running> running_;
   Deadlines timeouts_;  ///< by running_time()

@@ -327,6 +327,7 @@ void Loop::trouble(const std::string& message, bool waiting) {
   boost::asio::post(asio_->io, [this, message, waiting] {
     if (waiting) {
       notice(message + "; no new slice is started until it can be written");
+      feed(core::RecordWaits{true});
     } else {
       record_failed(message);
     }
@@ -334,7 +335,10 @@ void Loop::trouble(const std::string& message, bool waiting) {
 }
 
 void Loop::recovered() {
-  boost::asio::post(asio_->io, [this] { notice("the record can be written again; going on"); });
+  boost::asio::post(asio_->io, [this] {
+    notice("the record can be written again; going on");
+    feed(core::RecordWaits{false});
+  });
 }
 
 /// Without a record nothing may go on: what runs is ended, and what ended since the last commit runs again later.
