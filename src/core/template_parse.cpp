@@ -179,8 +179,8 @@ class Parser {
       std::string hint;
       if (const auto name = meant(braces.name, names_)) {
         hint = "did you mean {" + *name + "}?";
-      } else if (const auto parts = parts_of(braces.name.substr(0, braces.name.find('.'))); !parts.empty()) {
-        hint = "there are " + parts;
+      } else {
+        hint = hint_of_head(braces.name.substr(0, braces.name.find('.')));
       }
       if (!hint.empty()) {
         const std::string name = util::escape_for_display(braces.name, 60);
@@ -189,6 +189,17 @@ class Parser {
       }
     }
     return copy(1);
+  }
+
+  /// By what stands before the first dot of a name that is not known.
+  [[nodiscard]] std::string hint_of_head(std::string_view head) const {
+    if (const auto parts = parts_of(head); !parts.empty()) return "there are " + parts;
+    if (is_known(head)) return "there is {" + std::string(head) + "}, which has no parts";
+    for (const auto& [name, form] :
+         {std::pair{"file", "files: \"data/*.h5\""}, {"line", "lines: list.txt"}, {"item", "list: [a, b]"}}) {
+      if (head == name) return "it is there with slices: {" + std::string(form) + "}";
+    }
+    return {};
   }
 
   /// "{file}, {file.name}": the names that begin with `head` if some of them have a dot.
