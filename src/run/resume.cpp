@@ -184,6 +184,7 @@ class ResumePlan {
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
+    if (request_.accept_changes && !changes(stored_, request_).empty()) tell_what_is_kept();
     return std::nullopt;
   }
 
@@ -330,6 +331,20 @@ class ResumePlan {
     auto planned = plan_hooks(*request_.spec, stored_, reader_, session_.plans, is_partial_, notice);
     if (!planned) return Refusal{planned.error().message, Refusal::Why::record};
     return std::nullopt;
+  }
+
+  /// Who accepts a change may think that it holds for every slice.
+  void tell_what_is_kept() const {
+    std::uint64_t kept = 0;
+    for (std::size_t j = 0; j < jobs().size(); ++j) {
+      if (jobs()[j].kind == core::JobKind::slices) kept += session_.plans[j].succeeded.count();
+    }
+    if (kept == 0) return;
+    request_.notice(
+        util::format_count(kept) + (kept == 1 ? " slice" : " slices") +
+        " succeeded before the spec changed, and what came of that is kept; to run all of them as it is now: "
+        "runner " +
+        request_.run_args);
   }
 
   /// What has nothing to do stays in the state that it is in.

@@ -152,7 +152,9 @@ class Resume(RunnerTest):
         self.assertIn("[z, c, b, a]", result.stderr)
         self.assertIn("--accept-changes", result.stderr)
         self.write("ran", "")
-        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        accepted = self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertIn("2 slices succeeded before the spec changed, and what came of that is kept; to run all of them as it "
+                      "is now: runner jobs.yaml\n", accepted.stderr)
         self.assertEqual(sorted(self.read("ran").split()), ["b", "z"])
         self.assertEqual(self.status()["jobs"][0]["succeeded"], 4)
         self.ok("jobs.yaml", "--resume")
