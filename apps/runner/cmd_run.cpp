@@ -361,7 +361,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   const int code = exit_code(result, wanted);
   if (unprinted.empty() && result.output_lost.empty()) return code;
   if (!result.output_lost.empty()) {
-    complain("output of slices is lost, neither printed in full nor in their logs: " + result.output_lost);
+    complain("output of slices is lost: " + result.output_lost);
   } else {
     complain("not all of the slices' output was printed: " + unprinted + "; their logs have it: runner logs " +
              spec_arguments(command.common, spec.path) + " SLICE");

@@ -146,11 +146,11 @@ void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   core::Ending ending = judge(running, exit);
   starter_.settle_counters(running.request.id, ending);
   if (!detail.empty()) ending.detail = std::move(detail);
-  ending.output_lost = !slot.log.problem().empty();
-  if (ending.output_lost) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
   // Members of the group that were killed above may not be dead yet; the number is theirs until they are.
   const bool others = !running.exited || proc::group_exists(running.pid);
   ending.log = slot.log.end(running.request.log, others);
+  ending.output_lost = !slot.log.problem().empty();
+  if (ending.output_lost) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
   notes_.add(FinishedNote{running.request.id, std::move(ending)});
 }
 

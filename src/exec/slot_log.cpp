@@ -178,6 +178,11 @@ std::string SlotLog::end(const std::string& target, bool others_may_write) {
       error = rename_new(from, Place(absolute(name)));
     }
     if (error == 0) break;
+    if (error == ENOENT) {  // the directory is there: it is the file that is not
+      problem_ = "its log was removed while it ran";
+      path_.clear();
+      return {};
+    }
     if (error != EEXIST) {
       name = path_;
       break;

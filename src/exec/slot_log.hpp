@@ -50,7 +50,7 @@ class SlotLog {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] bool has_limit() const { return limit_.has_value(); }
-  /// What append() could not write, for people; "" if all is well.
+  /// Why output is lost - append() could not write it, or somebody removed the file - for people; "" if all is well.
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 #include "util/text.hpp"
 
@@ -184,9 +186,26 @@ util::Result<void> create_or_upgrade_schema(Database& database) {
   return in_transaction(database, [&] { return upgrade(database); });
 }
 
+namespace {
+
+/// They are made once their run is in the record.
+bool has_run_directories(const std::filesystem::path& database) {
+  std::error_code error;
+  return std::filesystem::directory_iterator(database.parent_path() / "runs", error) !=
+         std::filesystem::directory_iterator();
+}
+
+}  // namespace
+
 util::Result<int> check_schema(Database& database) {
   const auto empty = is_empty(database);
   if (!empty) return empty.error();
+  if (*empty && has_run_directories(database.path())) {
+    return util::Error{database.path() +
+                           ": is empty, though there are directories of runs beside it: their record was " +
+                           "lost; what their slices wrote is there still. To start anew, move it all away",
+                       EIO};
+  }
   if (*empty) return util::Error{database.path() + ": no run is recorded in it yet", ENOENT};
   // Tables they must be: a view of that name could be anything, and never end.
   const auto tables = database.query_text(

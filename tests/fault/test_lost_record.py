@@ -173,6 +173,24 @@ class LostRecord(FaultTest):
                 for left in ("marks", "go"):
                     (self.dir / left).unlink(missing_ok=True)
 
+    def test_an_emptied_record_is_not_taken_for_none(self):
+        """A resume advised to start anew, as if nothing had run."""
+        self.begin()
+        self.go_on()
+        wait_for(lambda: self.status()["run"]["state"] == "completed", "the run is over")
+        os.truncate(self.state_dir() / "state.db", 0)
+        for args in (["jobs.yaml", "--resume"], ["jobs.yaml"], ["status", "jobs.yaml"]):
+            told = self.ok(*args, code=4).stderr
+            self.assertIn("state.db: is empty, though there are directories of runs beside it: their record was lost", told)
+
+    def test_a_log_that_is_deleted_while_its_slice_runs_is_told(self):
+        self.spec("slices: 0-1\nn_procs: 1\ncommand: echo said; rm -f .runner/jobs/runs/*/slices/.slot*\n")
+        result = self.ok("jobs.yaml", code=4)
+        self.assertIn("output of slices is lost: jobs/0: its log was removed while it ran",
+                      result.stderr)
+        self.assertEqual(self.rows("SELECT outcome, log, detail FROM attempt"),
+                         [("succeeded", None, "its log was removed while it ran")] * 2)
+
     def test_what_another_program_moves_or_vacuums_is_not_cut_short(self):
         process = self.begin()
         with sqlite3.connect(self.state_dir() / "state.db", timeout=30) as other:
