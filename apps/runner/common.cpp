@@ -226,6 +226,13 @@ std::vector<std::string> recorded_here() {
   return found;
 }
 
+/// The spec whose newest run a state directory holds, as it can be typed here; the directory where that cannot be read.
+std::string spec_of_record(const std::string& state_dir) {
+  auto reader = store::Reader::open(store::StateDir(state_dir).database());
+  auto run = reader ? (*reader)->find_run(std::nullopt) : std::optional<store::StoredRun>();
+  return util::shell_quote_for_display(display_path(run && *run ? (*run)->info.spec_path : state_dir));
+}
+
 /// Where the record of `common.spec_path` is. A spec that has become wrong since must not hide its run.
 std::optional<std::string> find_state_dir(const Common& common) {
   if (common.overrides.state_dir) return absolute_path(*common.overrides.state_dir).string();
@@ -236,7 +243,7 @@ std::optional<std::string> find_state_dir(const Common& common) {
       complain("which spec? no run is recorded below ./.runner; usage: runner status SPEC");
     } else {
       std::string names;
-      for (const auto& path : found) names += " " + fs::path(path).filename().string();
+      for (const auto& path : found) names += " " + spec_of_record(path);
       complain("which spec? runs are recorded here for:" + names + "; usage: runner status SPEC");
     }
     return std::nullopt;

@@ -133,7 +133,10 @@ void Loop::on_signal(int signal) {
            "; Ctrl-C (SIGINT) once more kills them at once");
     feed(core::Control::terminate);
   } else {
-    notice(name + ": killing " + count);
+    const auto is_alive = [](const auto& live) { return live.second.life.state() != core::State::ready; };
+    const auto has_teardown = [](const core::JobSpec& job) { return job.hook == core::HookKind::teardown; };
+    notice(name + ": killing " + util::format_count(static_cast<std::size_t>(std::ranges::count_if(live_, is_alive))) +
+           " running" + (std::ranges::any_of(setup_.spec->jobs, has_teardown) ? ", without teardown" : ""));
     feed(core::Control::kill);
   }
 }

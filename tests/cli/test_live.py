@@ -67,6 +67,15 @@ class Live(RunnerTest):
         self.assertEqual(self.status()["run"]["state"], "completed")
         self.assertNotIn("--resume", self.ok("status", "jobs.yaml").stdout)
 
+    def test_status_without_a_spec_names_those_that_it_could_be(self):
+        self.spec("slices: 0-1\ncommand: 'true'\n")
+        self.ok("jobs.yaml")
+        self.assertIn("slices  2: 2 succeeded", self.ok("status").stdout)
+        self.write("other.yml", "name: night\nslices: 0-1\ncommand: 'true'\n")
+        self.ok("other.yml")
+        self.assertIn("which spec? runs are recorded here for: jobs.yaml other.yml; usage: runner status SPEC",
+                      self.ok("status", code=2).stderr)
+
     def test_status_of_a_killed_run(self):
         self.kill(self.begin())
         before = self.rows("SELECT * FROM attempt")
