@@ -36,6 +36,22 @@ std::string live_message(const SessionRequest& request, const store::LockOwner& 
          request.spec_args;
 }
 
+/// Of a state directory that cannot be made or locked.
+std::string with_next_step(const util::Error& error) {
+  if (error.message.find("--state-dir") != std::string::npos) return error.message;
+  switch (error.errno_value) {
+    case ENOSPC:
+    case EDQUOT:
+      return error.message + ": free some space, or choose another place with --state-dir";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return error.message + ": choose another place with --state-dir";
+    default:
+      return error.message;
+  }
+}
+
 store::LockOptions lock_options(const SessionRequest& request) {
   store::LockOptions options;
   options.waits = [&](const store::LockOwner& owner, util::Duration silence) {
@@ -75,9 +91,9 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
   if (!wanted) return Refusal{"--slices: " + wanted.error().message};
   store::StateDir dir(spec.state_dir);
   if (request.resume && !dir.exists()) return no_run(request);
-  if (auto created = dir.create(); !created) return Refusal{created.error().message, Refusal::Why::record};
+  if (auto created = dir.create(); !created) return Refusal{with_next_step(created.error()), Refusal::Why::record};
   auto locked = dir.lock(lock_options(request));
-  if (!locked) return Refusal{locked.error().message, Refusal::Why::record};
+  if (!locked) return Refusal{with_next_step(locked.error()), Refusal::Why::record};
   if (const auto* owner = std::get_if<store::LockOwner>(&*locked)) {
     return Refusal{live_message(request, *owner), Refusal::Why::live};
   }

@@ -121,7 +121,7 @@ class Environment(OtherUserTest):
         state = tempfile.mkdtemp(prefix="runner-test-")
         self.addCleanup(subprocess.run, ["rm", "-rf", state], check=True)
         script = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$0" "$@"'
-        for arguments, code, said in ((["jobs.yaml"], 4, "Read-only file system"),
+        for arguments, code, said in ((["jobs.yaml"], 4, "Read-only file system: choose another place with --state-dir"),
                                       (["jobs.yaml", "-n"], 0, ""), (["check", "jobs.yaml"], 0, ""),
                                       (["status", "jobs.yaml"], 2, "no run of jobs.yaml is recorded"),
                                       (["jobs.yaml", "--state-dir", state], 0, "all 10 slices succeeded"),
