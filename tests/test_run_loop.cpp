@@ -25,7 +25,7 @@ class FragileWriter final : public store::Writer {
   [[nodiscard]] store::Sequence taken() const override { return last_; }
   util::Result<void> begin_run(const store::NewRun&) override { return {}; }
   util::Result<void> resume_run(const store::NewRun&, const std::vector<core::AttemptId>&,
-                                const std::vector<store::Remap>&) override {
+                                const std::vector<store::Remap>&, const std::vector<store::Outdated>&) override {
     return {};
   }
   util::Result<void> remove_runs(const std::vector<std::string>&) override { return {}; }

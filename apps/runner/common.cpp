@@ -148,7 +148,9 @@ std::variant<run::Session, ExitCode> open_session(const RunCommand& command, con
                                    .settings = loaded.settings,
                                    .spec_args = spec_arguments(command.common, loaded.spec.path),
                                    .run_args = run_arguments(command.common, loaded.spec.path),
-                                   .notice = complain});
+                                   .notice = [&](const std::string& message) {
+                                     if (command.common.verbosity >= 0) complain(message);
+                                   }});
   if (const auto* refusal = std::get_if<run::Refusal>(&opened)) {
     complain(refusal->message);
     return exit_code(refusal->why);

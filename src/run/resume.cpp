@@ -82,7 +82,7 @@ class History {
     if (!match_by_key_) return keep(record);
     const auto index = job_.slices.find(record.key);
     if (!index) {  // no slice any more
-      has_lost_successes_ = has_lost_successes_ || is_success(record);
+      has_lost_successes = has_lost_successes || is_success(record);
       return;
     }
     moves.push_back({.from = record.id.slice, .to = *index});
@@ -97,29 +97,27 @@ class History {
     if (slice && !outdated.contains(*slice)) view_.add_counted(counted);
   }
 
-  /// Into a new view, where `outdated` slices are to run again.
+  /// Into a new view, where `outdated` slices have not succeeded, as the record will have them.
   void add_again(const core::AttemptRecord& record, const core::IntervalSet& outdated) {
     const auto slice = index_now(record.id.slice);
     if (!slice) return;
     core::AttemptRecord moved = record;
     moved.id.slice = *slice;
     if (outdated.contains(*slice)) {
-      plan_.attempted[*slice] = record.id.number;
-    } else {
-      view_.add_record(moved, false);
+      ++moved.id.number;
+      moved.pid = 0;
+      moved.ending.emplace().outcome = core::Outcome::cancelled;
+      plan_.attempted[*slice] = moved.id.number;
     }
+    view_.add_record(moved, false);
   }
 
   [[nodiscard]] bool match_by_key() const { return match_by_key_; }
 
-  /// Slices have succeeded after the first that succeeded of a job that needs this one, or such slices are gone.
-  [[nodiscard]] bool changed_since(const History& dependant) const {
-    return has_lost_successes_ || last_success_ > dependant.first_start_;
-  }
-
   core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
   std::vector<core::AttemptId> lost;
   std::vector<store::Remap::Move> moves;  // by `from`
+  bool has_lost_successes = false;        // of slices that are gone
 
  private:
   /// Of a slice that had the index `then`; nullopt: it is none any more.
@@ -137,8 +135,6 @@ class History {
     plan_.has_begun = plan_.has_begun || record.pid != 0 || record.ending;
     if (is_success(record)) {
       succeeded.insert(record.id.slice);
-      last_success_ = std::max(last_success_, record.ending->ended_at);
-      first_start_ = std::min(first_start_, record.ending->started_at);
       if (plan_.timeout_percent) plan_.runtimes.add(record.ending->runtime);
     } else {
       plan_.attempted[record.id.slice] = record.id.number;
@@ -150,9 +146,6 @@ class History {
   bool match_by_key_;
   core::JobView& view_;
   core::JobPlan& plan_;
-  util::WallTime last_success_ = util::WallTime::min();
-  util::WallTime first_start_ = util::WallTime::max();
-  bool has_lost_successes_ = false;
 };
 
 /// --slices names slices that the run was begun without.
@@ -248,36 +241,47 @@ class ResumePlan {
                                    : selections_[job].intersect(wanted[job].value_or(core::IntervalSet()));
   }
 
-  /// Slices that succeeded with what another job had made until then, and that has been added to since, or will be now,
-  /// are to run again: a merge over the slices there were.
+  /// Slices that succeeded with what another job had made until then, when that has slices to run first, or has lost
+  /// some: a merge over the slices there were. They have not succeeded any more, whether they are to run this time or
+  /// not; that is in the record with the resume, so that it outlives it.
   std::optional<Refusal> redo_outdated(const core::JobSelection& wanted) {
     std::vector<core::IntervalSet> outdated(jobs().size());
+    std::vector<std::string> why(jobs().size());
     bool any = false;
     for (bool moved = true; std::exchange(moved, false);) {
       for (std::uint32_t j = 0; j < jobs().size(); ++j) {
-        if (!outdated[j].empty() || jobs()[j].kind != core::JobKind::slices) continue;
-        const auto changed = std::ranges::find_if(jobs()[j].needs, [&](const core::Need& need) {
-          return jobs()[need.job].kind == core::JobKind::slices && has_changed(j, need, outdated, wanted);
-        });
-        if (changed == jobs()[j].needs.end()) continue;
-        outdated[j] = session_.plans[j].succeeded.intersect(chosen(j, wanted));
-        if (outdated[j].empty()) continue;
-        session_.plans[j].succeeded = session_.plans[j].succeeded.without(outdated[j]);
-        request_.notice(jobs()[j].name + " runs again, because " + jobs()[changed->job].name +
-                        ", which it needs, has more to it than when it ran");
-        any = moved = true;
+        if (jobs()[j].kind != core::JobKind::slices) continue;
+        for (const core::Need& need : jobs()[j].needs) {
+          const std::string reason = why_outdated(need, outdated, wanted);
+          if (reason.empty()) continue;
+          core::IntervalSet more = session_.plans[j].succeeded;
+          if (need.after == core::Need::After::each) more = more.intersect(outdated[need.job]);
+          if (more.empty()) continue;
+          session_.plans[j].succeeded = session_.plans[j].succeeded.without(more);
+          outdated[j].insert(more);
+          why[j] = jobs()[need.job].name + ", which it needs, " + reason;
+          any = moved = true;
+        }
       }
+    }
+    for (std::uint32_t j = 0; j < jobs().size(); ++j) {
+      if (outdated[j].empty()) continue;
+      const bool runs_now = !outdated[j].intersect(chosen(j, wanted)).empty();
+      request_.notice(jobs()[j].name + (runs_now ? " runs again" : " is to run again, in a resume that it is part of") +
+                      ", because " + why[j]);
+      session_.outdated.push_back({.job = j, .slices = outdated[j], .why = why[j]});
     }
     return any ? forget(outdated) : std::nullopt;
   }
 
-  [[nodiscard]] bool has_changed(std::uint32_t job, const core::Need& need,
-                                 const std::vector<core::IntervalSet>& outdated,
-                                 const core::JobSelection& wanted) const {
-    if (!outdated[need.job].empty()) return true;
-    if (need.after != core::Need::After::completed) return false;
-    return !chosen(need.job, wanted).without(session_.plans[need.job].succeeded).empty() ||
-           histories_[need.job].changed_since(histories_[job]);
+  /// Of what needs that; "" if it is not.
+  [[nodiscard]] std::string why_outdated(const core::Need& need, const std::vector<core::IntervalSet>& outdated,
+                                         const core::JobSelection& wanted) const {
+    if (jobs()[need.job].kind != core::JobKind::slices) return {};
+    if (!outdated[need.job].empty()) return "runs again";
+    if (need.after != core::Need::After::completed) return {};
+    if (!chosen(need.job, wanted).without(session_.plans[need.job].succeeded).empty()) return "has slices to run first";
+    return histories_[need.job].has_lost_successes ? "has lost slices since it ran" : "";
   }
 
   /// Reads the jobs concerned once more: what is known of few slices, and rarely wanted, is not kept of a million.

@@ -23,7 +23,7 @@ bool Session::has_work() const {
 }
 
 util::Result<void> Session::record(store::Writer& writer) const {
-  return resumed ? writer.resume_run(run, lost, remaps) : writer.begin_run(run);
+  return resumed ? writer.resume_run(run, lost, remaps, outdated) : writer.begin_run(run);
 }
 
 namespace {
@@ -106,6 +106,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .plans = {},
                   .lost = {},
                   .remaps = {},
+                  .outdated = {},
                   .unfinished = std::nullopt};
 
   auto reader = store::Reader::open(session.state_dir.database());

@@ -46,6 +46,7 @@ struct Session {
   std::vector<core::AttemptId>
       lost;  ///< claimed or started by the runner before, and never ended; by their stored index
   std::vector<store::Remap> remaps;         ///< slices that have another index than before (--accept-changes)
+  std::vector<store::Outdated> outdated;    ///< slices that have not succeeded any more
   std::optional<core::RunInfo> unfinished;  ///< a new run: the one before it, if that left something
 
   [[nodiscard]] std::uint64_t slices_to_run() const;  ///< hooks and services do not count

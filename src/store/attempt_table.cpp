@@ -194,8 +194,6 @@ bool read_success(const Statement& row, core::AttemptRecord& record) {
   if (row.text(kOutcome) != kSucceeded) return false;
   record.id = read_id(row);
   record.key = row.text(kKey);
-  record.ending->started_at = util::from_unix_seconds(row.real(kStartedAt));
-  record.ending->ended_at = util::from_unix_seconds(row.real(kEndedAt));
   record.ending->runtime = util::from_seconds(row.real(kRuntime));
   return true;
 }

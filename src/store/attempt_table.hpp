@@ -38,7 +38,7 @@ std::string attempt_columns(int schema_version);
 /// Fills `record` from the current row; strings and the ending reuse the memory they have.
 void read_attempt(const Statement& row, core::AttemptRecord& record);
 
-/// The short form for the many: of a row that succeeded sets id, key and times of `record`, which has an ending, and
+/// The short form for the many: of a row that succeeded sets id, key and runtime of `record`, which has an ending, and
 /// leaves the rest as it is. False: another outcome, nothing was read.
 bool read_success(const Statement& row, core::AttemptRecord& record);
 

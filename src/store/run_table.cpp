@@ -101,6 +101,25 @@ Result<void> remap_all(Database& database, std::int64_t run, const std::string& 
   return {};
 }
 
+Result<void> cancel_outdated(Database& database, std::int64_t number, const NewRun& run,
+                             const std::vector<Outdated>& outdated) {
+  auto insert = database.prepare(
+      "INSERT INTO attempt (run, job, slice, number, key, outcome, started_at, ended_at, runtime_s, host, detail) "
+      "SELECT run, job, slice, number + 1, key, ?, ?, ?, 0, ?, ? FROM attempt a WHERE run = ? AND job = ? "
+      "AND slice BETWEEN ? AND ? AND number = (SELECT max(number) FROM attempt b WHERE b.run = a.run "
+      "AND b.job = a.job AND b.slice = a.slice)");
+  if (!insert) return insert.error();
+  const double now = unix_seconds(run.started_at);
+  for (const auto& [job, slices, why] : outdated) {
+    for (const auto& [first, last] : slices.intervals()) {
+      const int code = insert->run(core::name(core::Outcome::cancelled), now, now, run.host,
+                                   "it is to run again: " + why, number, job, first, last);
+      if (code != SQLITE_OK) return database.error();
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::optional<std::int64_t>> find_run_number(Database& database, const std::string& run_id) {
@@ -128,13 +147,14 @@ Result<std::int64_t> insert_run(Database& database, const NewRun& run) {
 }
 
 Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run, const std::vector<core::AttemptId>& lost,
-                                        const std::vector<Remap>& remaps) {
+                                        const std::vector<Remap>& remaps, const std::vector<Outdated>& outdated) {
   const auto found = find_run_number(database, run.id);
   if (!found) return found.error();
   if (!found->has_value()) return util::Error{database.path() + ": has no run " + run.id + " to resume"};
   const std::int64_t number = **found;
   if (auto done = mark_lost(database, number, lost); !done) return done.error();
   if (auto done = remap_all(database, number, run.id, remaps); !done) return done.error();
+  if (auto done = cancel_outdated(database, number, run, outdated); !done) return done.error();
   auto updated =
       run_once(database,
                "UPDATE run SET name = ?, spec_path = ?, spec = ?, settings = ?, host = ?, pid = ?, "

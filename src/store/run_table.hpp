@@ -17,7 +17,7 @@ util::Result<std::int64_t> insert_run(Database& database, const NewRun& run);
 /// See Writer::resume_run.
 util::Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run,
                                               const std::vector<core::AttemptId>& lost,
-                                              const std::vector<Remap>& remaps);
+                                              const std::vector<Remap>& remaps, const std::vector<Outdated>& outdated);
 
 /// SQLITE_OK, or why not.
 int write_steering(Database& database, std::int64_t run, const SteeringRecord& record);

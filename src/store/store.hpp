@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/attempt.hpp"
+#include "core/interval_set.hpp"
 #include "core/run_view.hpp"
 #include "util/result.hpp"
 
@@ -46,6 +47,14 @@ struct NewRun {
     std::string reason{};                      ///< why, where there is more to say
   };
   std::vector<Job> jobs;
+};
+
+/// Slices that have succeeded and are to run again, as what they were made of changes: a further attempt of each is
+/// recorded, cancelled before it began. By their index in the spec as it is now.
+struct Outdated {
+  std::uint32_t job = 0;
+  core::IntervalSet slices;
+  std::string why;  ///< for people
 };
 
 /// Where the slices of a job went when its spec was changed (--accept-changes): matched by key. Slices with a record
@@ -103,11 +112,12 @@ class Writer {
   // Synchronous, before the run starts: committed when they return.
   virtual util::Result<void> begin_run(const NewRun& run) = 0;
   /// A run taken up again, in one transaction: marks the attempts in `lost` (ids as they are stored) so, unless their
-  /// end is known; moves slices where the spec has changed; takes spec, settings, jobs, host, pid, boot id,
-  /// containment and place from `run`; counts the resume. The run starts anew in its lifecycle and keeps its
-  /// started_at.
+  /// end is known; moves slices where the spec has changed; cancels slices that are outdated; takes spec, settings,
+  /// jobs, host, pid, boot id, containment and place from `run`; counts the resume. The run starts anew in its
+  /// lifecycle and keeps its started_at.
   virtual util::Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
-                                        const std::vector<Remap>& remaps = {}) = 0;
+                                        const std::vector<Remap>& remaps = {},
+                                        const std::vector<Outdated>& outdated = {}) = 0;
   /// Forgets runs (and what was split off them) whose directories are pruned; unknown ids are no error.
   virtual util::Result<void> remove_runs(const std::vector<std::string>& run_ids) = 0;
 

@@ -91,8 +91,8 @@ class SqliteWriter final : public Writer {
   SqliteWriter& operator=(const SqliteWriter&) = delete;
 
   Result<void> begin_run(const NewRun& run) override;
-  Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
-                          const std::vector<Remap>& remaps) override;
+  Result<void> resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost, const std::vector<Remap>& remaps,
+                          const std::vector<Outdated>& outdated) override;
   Result<void> remove_runs(const std::vector<std::string>& run_ids) override;
   Result<void> close() override;
 
@@ -224,9 +224,9 @@ Result<void> SqliteWriter::begin_run(const NewRun& run) {
 }
 
 Result<void> SqliteWriter::resume_run(const NewRun& run, const std::vector<core::AttemptId>& lost,
-                                      const std::vector<Remap>& remaps) {
+                                      const std::vector<Remap>& remaps, const std::vector<Outdated>& outdated) {
   return in_transaction([&]() -> Result<void> {
-    const auto number = update_resumed_run(database_, run, lost, remaps);
+    const auto number = update_resumed_run(database_, run, lost, remaps, outdated);
     if (!number) return number.error();
     run_ = *number;
     host_ = run.host;

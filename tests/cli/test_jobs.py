@@ -185,11 +185,14 @@ class Jobs(RunnerTest):
         self.assertEqual(self.merged(), ["0", "2"])
         self.write("fixed", "")
         resumed = self.ok("jobs.yaml", "--resume")
-        self.assertIn("merge runs again, because gen, which it needs, has more to it than when it ran", resumed.stderr)
+        self.assertIn("merge runs again, because gen, which it needs, has slices to run first\n", resumed.stderr)
+        self.assertIn("print runs again, because merge, which it needs, runs again\n", resumed.stderr)
         self.assertEqual(self.merged(), ["0", "1", "2"])
         self.assertEqual(self.read("print1").split(), ["0", "1", "2"])
-        self.assertEqual(self.rows("SELECT number, outcome FROM attempt WHERE job = 1 ORDER BY 1"),
-                         [(1, "succeeded"), (2, "succeeded")])
+        self.assertEqual(self.rows("SELECT number, outcome, detail FROM attempt WHERE job = 1 ORDER BY 1"),
+                         [(1, "succeeded", None),
+                          (2, "cancelled", "it is to run again: gen, which it needs, has slices to run first"),
+                          (3, "succeeded", None)])
         self.assertIn("nothing left", self.ok("jobs.yaml", "--resume").stderr)
         self.assertEqual(len(self.read("merges")), 2)
 
@@ -197,13 +200,48 @@ class Jobs(RunnerTest):
         self.spec(self.GATHER)
         self.ok("jobs.yaml", code=1)
         self.write("fixed", "")
-        self.ok("jobs.yaml", "--resume", "--slices", "gen")
+        self.ok("jobs.yaml", "--resume", "--slices", "print")  # nothing of what it needs is chosen: all is as it was
         self.assertEqual(self.merged(), ["0", "2"])
-        self.ok("jobs.yaml", "--resume", "--slices", "print")  # what it needs was not chosen, and is as it was
+        chosen = self.ok("jobs.yaml", "--resume", "--slices", "gen").stderr
+        self.assertIn("merge is to run again, in a resume that it is part of, because gen", chosen)
         self.assertEqual(self.merged(), ["0", "2"])
-        self.ok("jobs.yaml", "--resume")
+        status = self.ok("status", "jobs.yaml").stdout
+        self.assertIn("to run what is left: runner jobs.yaml --resume", status)
+        self.assertEqual(self.ok("jobs.yaml", "--resume", "-q").stderr, "")
         self.assertEqual(self.merged(), ["0", "1", "2"])
         self.assertEqual(self.read("print0").split(), ["0", "1", "2"])
+
+    def test_what_is_to_run_again_outlives_a_crash(self):
+        self.spec("n_procs: 1\njobs:\n"
+                  "  a: {slices: 0-1, allow_failures: 1, command: 'test {slice} != 1 || test -e fixed'}\n"
+                  "  b: {slices: 0-1, needs: a, command: 'cat v > b{slice}; test {slice} != 1 || test ! -e hang || exec sleep 1000'}\n"
+                  "  c: {slices: 0-1, needs_each: b, command: 'cp b{slice} c{slice}'}\n")
+        self.write("v", "old")
+        self.ok("jobs.yaml", code=1)
+        for name, text in (("v", "new"), ("fixed", ""), ("hang", "")):
+            self.write(name, text)
+        process = self.start("jobs.yaml", "--resume")
+        wait_for(lambda: self.read("b1") == "new", "b is half done")
+        crash(process)
+        (self.dir / "hang").unlink()
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual([self.read(name) for name in ("b0", "b1", "c0", "c1")], ["new"] * 4)
+
+    def test_slices_that_are_new_or_gone_are_merged(self):
+        self.spec(self.GATHER)
+        self.write("fixed", "")
+        self.ok("jobs.yaml")
+        self.spec(self.GATHER.replace("0-2", "0-4"))
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertEqual(self.merged(), ["0", "1", "2", "3", "4"])
+        self.spec(self.GATHER.replace("0-2", "0-1"))
+        for name in ("made2", "made3", "made4"):
+            (self.dir / name).unlink()
+        gone = self.ok("jobs.yaml", "--resume", "--accept-changes", "-n")
+        self.assertIn("echo >> merges", gone.stdout)
+        gone = self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertIn("merge runs again, because gen, which it needs, has lost slices since it ran", gone.stderr)
+        self.assertEqual(self.merged(), ["0", "1"])
 
     def test_a_resume_counts_the_slices_that_succeeded_before_it(self):
         self.spec("jobs:\n  gen: {slices: 0-2, command: 'test {slice} != 1'}\n"
@@ -212,14 +250,6 @@ class Jobs(RunnerTest):
         self.ok("jobs.yaml", "--resume", code=1)
         self.assertEqual(self.rows("SELECT name, reason FROM job ORDER BY name"),
                          [("each", "1 of 3 slices did not run"), ("gen", "1 of 3 slices failed")])
-
-    def test_slices_that_are_new_are_merged(self):
-        self.spec(self.GATHER)
-        self.write("fixed", "")
-        self.ok("jobs.yaml")
-        self.spec(self.GATHER.replace("0-2", "0-4"))
-        self.ok("jobs.yaml", "--resume", "--accept-changes")
-        self.assertEqual(self.merged(), ["0", "1", "2", "3", "4"])
 
     def test_limits_hold_across_jobs(self):
         count = "'mkdir at-{name}-{slice} && ls -d at-* | wc -l >> counts && sleep 0.02 && rmdir at-{name}-{slice}'"
