@@ -104,6 +104,7 @@ TEST_CASE("double braces around a known name are literal braces") {
   CHECK(expanded("{{slice}") == "{17");
   CHECK(expanded("{slice}}") == "17}");
   CHECK(expanded("${{slice}}") == "${slice}");
+  CHECK(expanded("{{item}} {{line}}") == "{item} {line}");  // variables of other slices than these
 }
 
 TEST_CASE("a near miss is an error that says what was meant and where") {

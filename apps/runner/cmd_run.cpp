@@ -182,13 +182,16 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
 }
 
 /// Who meant to resume that run has to hear of it now: --resume is for this one from here on.
-std::string unfinished_message(const core::RunInfo& last, const RunCommand& command, const core::Spec& spec) {
+std::string unfinished_message(const core::RunInfo& last, bool is_kept, const RunCommand& command,
+                               const core::Spec& spec) {
   std::error_code error;
   const bool is_other = last.spec_path != spec.path && std::filesystem::exists(last.spec_path, error);
   return "this is a new run; --resume would have gone on with " + last.id +
          (is_other ? " of " + display_path(last.spec_path) + ", which shares its record with this spec and"
                    : ", which") +
-         " left something undone: runner status " + spec_arguments(command.common, spec.path) + " --run " + last.id;
+         " left something undone" +
+         (is_kept ? ": runner status " + spec_arguments(command.common, spec.path) + " --run " + last.id
+                  : " and is forgotten now (keep_runs)");
 }
 
 /// Forgets the oldest runs beyond keep_runs: their directories, then their rows.
@@ -335,7 +338,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
-  if (session.unfinished) loop.notice(unfinished_message(*session.unfinished, command, spec));
+  std::error_code error;
+  const bool is_kept =
+      session.unfinished && std::filesystem::exists(session.state_dir.run_dir(session.unfinished->id), error);
+  if (session.unfinished) loop.notice(unfinished_message(*session.unfinished, is_kept, command, spec));
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const std::string control_path = listen(
@@ -361,7 +367,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   const int code = exit_code(result, wanted);
   if (unprinted.empty() && result.output_lost.empty()) return code;
   if (!result.output_lost.empty()) {
-    complain("output of slices is lost: " + result.output_lost);
+    complain("logs of slices are not complete: " + result.output_lost);
   } else {
     complain("not all of the slices' output was printed: " + unprinted + "; their logs have it: runner logs " +
              spec_arguments(command.common, spec.path) + " SLICE");

@@ -88,6 +88,15 @@ std::optional<std::string> format_problem(const Braces& braces) {
          shown + "}";
 }
 
+/// The form of slices that a name is there with: the name alone, or what stands before its first dot.
+std::optional<std::string_view> form_of(std::string_view name) {
+  const std::string_view head = name.substr(0, name.find('.'));
+  if (head == "file") return "files: \"data/*.h5\"";
+  if (name == "line") return "lines: list.txt";
+  if (name == "item") return "list: [a, b]";
+  return std::nullopt;
+}
+
 class Parser {
  public:
   Parser(std::string_view text, const std::vector<std::string>& names) : text_(text), names_(names) {}
@@ -119,7 +128,7 @@ class Parser {
 
   /// At a '{' that is followed by another: {{name}} is the literal {name}; {{{name}}} is a value in braces.
   Problem doubled() {
-    if (const auto inner = braces_at(text_, at_ + 1); inner && is_known(inner->name)) {
+    if (const auto inner = braces_at(text_, at_ + 1); inner && (is_known(inner->name) || form_of(inner->name))) {
       const auto end = at_ + 1 + inner->inside.size() + 2;
       if (text_.substr(end, 1) == "}") {
         literal_ += text_.substr(at_ + 1, end - at_ - 1);
@@ -177,28 +186,30 @@ class Parser {
     const bool is_text = in_double_braces || (braces.format && braces.format->starts_with(' '));  // {{end}}, {key: 1}
     if (!is_text && is_dotted_identifier(braces.name)) {
       std::string hint;
-      if (const auto name = meant(braces.name, names_)) {
+      if (const auto form = form_of(braces.name); form && !has_form(braces.name)) {
+        hint = "it is there with slices: {" + std::string(*form) + "}";
+      } else if (const auto name = meant(braces.name, names_)) {
         hint = "did you mean {" + *name + "}?";
       } else {
         hint = hint_of_head(braces.name.substr(0, braces.name.find('.')));
       }
       if (!hint.empty()) {
         const std::string name = util::escape_for_display(braces.name, 60);
-        return TemplateError{
-            "unknown variable {" + name + "}; " + hint + " (if no variable is meant: { " + name + " })", at_};
+        return TemplateError{"unknown variable {" + name + "}; " + hint + " (if no variable is meant: " +
+                                 (form_of(braces.name) ? "{{" + name + "}}" : "{ " + name + " }") + ")",
+                             at_};
       }
     }
     return copy(1);
   }
 
+  /// Whether these slices are of the form that the name belongs to.
+  [[nodiscard]] bool has_form(std::string_view name) const { return is_known(name.substr(0, name.find('.'))); }
+
   /// By what stands before the first dot of a name that is not known.
   [[nodiscard]] std::string hint_of_head(std::string_view head) const {
     if (const auto parts = parts_of(head); !parts.empty()) return "there are " + parts;
     if (is_known(head)) return "there is {" + std::string(head) + "}, which has no parts";
-    for (const auto& [name, form] :
-         {std::pair{"file", "files: \"data/*.h5\""}, {"line", "lines: list.txt"}, {"item", "list: [a, b]"}}) {
-      if (head == name) return "it is there with slices: {" + std::string(form) + "}";
-    }
     return {};
   }
 

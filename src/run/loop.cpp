@@ -254,7 +254,7 @@ void Loop::finished(const core::AttemptId& id, core::Ending ending) {
   if (ending.output_lost) {
     const std::string lost = slice_name(id, key_of(id)) + ": " + ending.detail;
     if (result_.output_lost.empty()) result_.output_lost = lost;
-    notice(lost + "; output of it is lost");
+    notice(lost);
   }
   feed(core::Finished{id, std::move(ending)});
 }

@@ -30,17 +30,18 @@ constexpr std::uint32_t kProbes = 1U << 30U;  ///< added to the service's number
 struct FileStamp {
   dev_t device = 0;
   ino_t inode = 0;
-  std::int64_t seconds = 0, nanoseconds = 0;  ///< when it was written last
+  std::int64_t seconds = 0,
+               nanoseconds = 0;  ///< of its last change; the date of its content may be set to an older one
   bool operator==(const FileStamp&) const = default;
 };
 
 std::optional<FileStamp> stamp_of(const std::string& file) {
   struct stat info {};
   if (::stat(file.c_str(), &info) != 0) return std::nullopt;
-  return FileStamp{info.st_dev, info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+  return FileStamp{info.st_dev, info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec};
 }
 
-/// Whether a program listens at the port; asked without a word to it, and without waiting.
+/// Whether another program has the port; asked without waiting.
 bool is_taken(asio::io_context& io, std::uint16_t port) {
   const auto in_use = [&](const asio::ip::address& address) {
     asio::ip::tcp::acceptor probe(io);
@@ -48,7 +49,10 @@ bool is_taken(asio::io_context& io, std::uint16_t port) {
     probe.open(address.is_v4() ? asio::ip::tcp::v4() : asio::ip::tcp::v6(), ec);
     if (!ec) probe.set_option(asio::socket_base::reuse_address(true), ec);  // connections that have ended do not count
     if (!ec) probe.bind({address, port}, ec);
-    return ec == asio::error::address_in_use;
+    if (ec != asio::error::access_denied) return ec == asio::error::address_in_use;
+    asio::ip::tcp::socket client(io);  // a port that only root may listen at; on this machine that is answered at once
+    client.connect({address, port}, ec);
+    return !ec;
   };
   return in_use(asio::ip::address_v4::loopback()) || in_use(asio::ip::address_v6::loopback());
 }
@@ -76,7 +80,7 @@ class Readiness::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     if (service.ready != Ready::port || !is_taken(io_, port_of(service))) return {};
-    return "another program listens at its port, " + std::to_string(port_of(service)) +
+    return "another program has its port, " + std::to_string(port_of(service)) +
            ": end that, or give the service another port";
   }
 

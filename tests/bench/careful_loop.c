@@ -49,6 +49,8 @@ static int child_main(void* data) {
   dup2(slot->log, 1);
   dup2(slot->log, 2);
   syscall(SYS_close_range, 3U, ~0U, 0U);
+  const unsigned long none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, (size_t)kKernelSigset);
   execve(command[0], command, environ);
   _exit(127);
 }

@@ -31,6 +31,9 @@ class Resume(RunnerTest):
         self.assertIn(f"this is a new run; --resume would have gone on with {run_id}, which left something undone: "
                       f"runner status jobs.yaml --run {run_id}\n", second.stderr)
         self.assertNotIn("new run", self.ok("jobs.yaml").stderr)  # the one before was completed
+        self.spec("slices: 0-0\nkeep_runs: 1\ncommand: 'false'\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertIn("left something undone and is forgotten now (keep_runs)", self.ok("jobs.yaml", code=1).stderr)
 
     def test_a_run_that_could_not_begin_is_not_resumed(self):
         self.spec("slices: 0-3\nkeep_runs: 2\ncommand: test {slice} != 2\n")

@@ -105,7 +105,7 @@ class Services(RunnerTest):
                       "slices: 0-1\ncommand: echo slice >> marks\n")
             result = self.ok("jobs.yaml", code=3)
         self.assertEqual(self.marks(), [])
-        self.assertIn(f"service web: another program listens at its port, {port}: end that, or give", result.stderr)
+        self.assertIn(f"service web: another program has its port, {port}: end that, or give", result.stderr)
 
     def test_a_service_is_started_again_so_many_times(self):
         self.spec("services:\n  s: {command: 'echo begin >> marks; touch up; sleep 0.1; exit 3', ready: {file: up},\n"

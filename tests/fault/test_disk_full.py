@@ -198,7 +198,7 @@ class DiskFull(FaultTest):
         self.make_room()
         self.assertEqual(process.wait(timeout=60), 4, self.said()[-1000:])
         self.assertIn("its output is not printed in full", self.said())
-        self.assertRegex(self.said(), "runner: output of slices is lost: "
+        self.assertRegex(self.said(), "runner: logs of slices are not complete: "
                                       "jobs/0: its log is incomplete: No space left on device")
         self.check_announced()
         rows = self.rows("SELECT outcome, detail FROM attempt ORDER BY slice")

@@ -186,7 +186,7 @@ class LostRecord(FaultTest):
     def test_a_log_that_is_deleted_while_its_slice_runs_is_told(self):
         self.spec("slices: 0-1\nn_procs: 1\ncommand: echo said; rm -f .runner/jobs/runs/*/slices/.slot*\n")
         result = self.ok("jobs.yaml", code=4)
-        self.assertIn("output of slices is lost: jobs/0: its log was removed while it ran",
+        self.assertIn("logs of slices are not complete: jobs/0: its log was removed while it ran",
                       result.stderr)
         self.assertEqual(self.rows("SELECT outcome, log, detail FROM attempt"),
                          [("succeeded", None, "its log was removed while it ran")] * 2)
