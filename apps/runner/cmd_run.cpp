@@ -327,11 +327,14 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   auto writer = store::Writer::open(session.state_dir.database(), loop, writer_options);
   // The record first: whatever is made after it can be found again.
   auto ready = writer ? session.record(**writer) : util::Result<void>(writer.error());
-  if (ready) ready = session.state_dir.create_run_dir(session.run.id, spec.text);
+  if (ready) {
+    ready = session.state_dir.create_run_dir(session.run.id, spec.text);
+    // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
+    if (!ready && !session.resumed && session.state_dir.remove_run_dir(session.run.id))
+      (void)(*writer)->remove_runs({session.run.id});
+  }
   if (ready) ready = log.open(run_dir + "/run.log", spec.log, spec.name);
   if (!ready) {
-    // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
-    if (writer && !session.resumed) (void)(*writer)->remove_runs({session.run.id});
     complain(ready.error().message);
     return kRecordFailed;
   }

@@ -158,17 +158,20 @@ void StateDir::tidy(std::string_view run_id) const {
 std::vector<std::string> StateDir::prune(const std::vector<std::string>& run_ids_newest_first,
                                          std::uint32_t keep) const {
   std::vector<std::string> removed;
-  // Held open, so that what is removed is below it whatever becomes of its name.
-  const auto runs = util::open_directory(path_ + "/runs");
-  if (!runs) return removed;
   for (std::size_t i = keep == 0 ? 1 : keep; i < run_ids_newest_first.size(); ++i) {
-    const std::string& id = run_ids_newest_first[i];
-    std::error_code failure;
-    if (!is_plain_name(id)) continue;
-    fs::remove_all("/proc/self/fd/" + std::to_string(runs->get()) + "/" + id, failure);  // links in it are not followed
-    if (!failure) removed.push_back(id);
+    if (remove_run_dir(run_ids_newest_first[i])) removed.push_back(run_ids_newest_first[i]);
   }
   return removed;
+}
+
+bool StateDir::remove_run_dir(const std::string& run_id) const {
+  // Held open, so that what is removed is below it whatever becomes of its name.
+  const auto runs = util::open_directory(path_ + "/runs");
+  if (!runs) return runs.error().errno_value == ENOENT;
+  std::error_code failure;
+  if (!is_plain_name(run_id)) return false;
+  fs::remove_all("/proc/self/fd/" + std::to_string(runs->get()) + "/" + run_id, failure);  // follows no links in it
+  return !failure;
 }
 
 std::string new_run_id(util::WallTime now) {

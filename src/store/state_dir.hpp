@@ -84,6 +84,8 @@ class StateDir {
   /// gone now, for Writer::remove_runs.
   [[nodiscard]] std::vector<std::string> prune(const std::vector<std::string>& run_ids_newest_first,
                                                std::uint32_t keep) const;
+  /// True: it is not there any more.
+  [[nodiscard]] bool remove_run_dir(const std::string& run_id) const;
 
  private:
   std::string path_;
