@@ -207,6 +207,14 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
   if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
 }
 
+/// Of a run that could not begin: its directory, and its row unless the directory stays.
+void forget(const run::Session& session, store::Writer& writer) {
+  std::error_code error;
+  const bool is_gone = session.state_dir.remove_run_dir(session.run.id) ||
+                       !std::filesystem::exists(session.state_dir.run_dir(session.run.id), error);
+  if (is_gone) (void)writer.remove_runs({session.run.id});
+}
+
 /// By job: what the run was begun with.
 std::vector<core::IntervalSet> begun_with(const run::Session& session) {
   std::vector<core::IntervalSet> selected;
@@ -327,14 +335,11 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   auto writer = store::Writer::open(session.state_dir.database(), loop, writer_options);
   // The record first: whatever is made after it can be found again.
   auto ready = writer ? session.record(**writer) : util::Result<void>(writer.error());
-  if (ready) {
-    ready = session.state_dir.create_run_dir(session.run.id, spec.text);
-    // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
-    if (!ready && !session.resumed && session.state_dir.remove_run_dir(session.run.id))
-      (void)(*writer)->remove_runs({session.run.id});
-  }
+  if (ready) ready = session.state_dir.create_run_dir(session.run.id, spec.text);
   if (ready) ready = log.open(run_dir + "/run.log", spec.log, spec.name);
   if (!ready) {
+    // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
+    if (writer && !session.resumed) forget(session, **writer);
     complain(ready.error().message);
     return kRecordFailed;
   }

@@ -23,7 +23,9 @@ void JobView::add_record(const AttemptRecord& record, bool live) {
     retries_ += record.id.number > 2 ? record.id.number - 2 : 0;
     return;
   }
-  retries_ += record.id.number - 1;
+  const bool was_cancelled_before =
+      record.ending && record.ending->outcome == Outcome::cancelled && record.pid == 0 && record.id.number > 1;
+  retries_ += record.id.number - (was_cancelled_before ? 2 : 1);
   if (live && !record.ending) {
     running_[record.id.slice] = RunningAttempt{record};
     return;

@@ -112,6 +112,13 @@ class History {
     view_.add_record(moved, false);
   }
 
+  /// Of a slice that had the index `then`; nullopt: it is none any more.
+  [[nodiscard]] std::optional<std::uint64_t> index_now(std::uint64_t then) const {
+    if (!match_by_key_) return then;
+    const auto move = std::ranges::lower_bound(moves, then, {}, &store::Remap::Move::from);
+    return move != moves.end() && move->from == then ? std::optional(move->to) : std::nullopt;
+  }
+
   [[nodiscard]] bool match_by_key() const { return match_by_key_; }
 
   core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
@@ -120,13 +127,6 @@ class History {
   bool has_lost_successes = false;        // of slices that are gone
 
  private:
-  /// Of a slice that had the index `then`; nullopt: it is none any more.
-  [[nodiscard]] std::optional<std::uint64_t> index_now(std::uint64_t then) const {
-    if (!match_by_key_) return then;
-    const auto move = std::ranges::lower_bound(moves, then, {}, &store::Remap::Move::from);
-    return move != moves.end() && move->from == then ? std::optional(move->to) : std::nullopt;
-  }
-
   static bool is_success(const core::AttemptRecord& record) {
     return record.ending && record.ending->outcome == core::Outcome::succeeded;
   }
@@ -177,6 +177,7 @@ class ResumePlan {
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
+    for (const std::string& message : told_) request_.notice(message);
     if (request_.accept_changes && !changes(stored_, request_).empty()) tell_what_is_kept();
     return std::nullopt;
   }
@@ -252,10 +253,10 @@ class ResumePlan {
       for (std::uint32_t j = 0; j < jobs().size(); ++j) {
         if (jobs()[j].kind != core::JobKind::slices) continue;
         for (const core::Need& need : jobs()[j].needs) {
-          const std::string reason = why_outdated(need, outdated, wanted);
+          const auto [reason, of_need] = why_outdated(j, need, outdated, wanted);
           if (reason.empty()) continue;
           core::IntervalSet more = session_.plans[j].succeeded;
-          if (need.after == core::Need::After::each) more = more.intersect(outdated[need.job]);
+          if (need.after == core::Need::After::each) more = more.intersect(of_need);
           if (more.empty()) continue;
           session_.plans[j].succeeded = session_.plans[j].succeeded.without(more);
           outdated[j].insert(more);
@@ -267,21 +268,52 @@ class ResumePlan {
     for (std::uint32_t j = 0; j < jobs().size(); ++j) {
       if (outdated[j].empty()) continue;
       const bool runs_now = !outdated[j].intersect(chosen(j, wanted)).empty();
-      request_.notice(jobs()[j].name + (runs_now ? " runs again" : " is to run again, in a resume that it is part of") +
+      told_.push_back(jobs()[j].name + (runs_now ? " runs again" : " is to run again, in a resume that it is part of") +
                       ", because " + why[j]);
       session_.outdated.push_back({.job = j, .slices = outdated[j], .why = why[j]});
     }
     return any ? forget(outdated) : std::nullopt;
   }
 
-  /// Of what needs that; "" if it is not.
-  [[nodiscard]] std::string why_outdated(const core::Need& need, const std::vector<core::IntervalSet>& outdated,
-                                         const core::JobSelection& wanted) const {
+  struct Cause {
+    std::string reason;         ///< "": nothing is outdated for the sake of that need
+    core::IntervalSet of_need;  ///< where slice i needs slice i: which
+  };
+
+  [[nodiscard]] Cause why_outdated(std::uint32_t job, const core::Need& need,
+                                   const std::vector<core::IntervalSet>& outdated,
+                                   const core::JobSelection& wanted) const {
     if (jobs()[need.job].kind != core::JobKind::slices) return {};
-    if (!outdated[need.job].empty()) return "runs again";
-    if (need.after != core::Need::After::completed) return {};
-    if (!chosen(need.job, wanted).without(session_.plans[need.job].succeeded).empty()) return "has slices to run first";
-    return histories_[need.job].has_lost_successes ? "has lost slices since it ran" : "";
+    const bool is_each = need.after == core::Need::After::each;
+    if (!is_each && need.after != core::Need::After::completed) return {};
+    const auto first = chosen(need.job, wanted).without(session_.plans[need.job].succeeded);
+    if (!is_each) {
+      if (!outdated[need.job].empty()) return {"runs again", {}};
+      if (!first.empty()) return {"has slices to run first", {}};
+      return {histories_[need.job].has_lost_successes ? "has lost slices since it ran" : "", {}};
+    }
+    const core::IntervalSet& succeeded = session_.plans[job].succeeded;
+    for (const auto& [reason, slices] : {std::pair{"runs again", outdated[need.job]},
+                                         {"has slices to run first", first},
+                                         {"has another slice at its place", paired_anew(job, need.job)}}) {
+      if (auto more = succeeded.intersect(slices); !more.empty()) return {reason, std::move(more)};
+    }
+    return {};
+  }
+
+  /// Slices of `job` that belong, by their index, to another slice of `needed` than before the lists changed.
+  [[nodiscard]] core::IntervalSet paired_anew(std::uint32_t job, std::uint32_t needed) const {
+    core::IntervalSet found;
+    if (has_same_list(job) && has_same_list(needed)) return found;
+    const auto compare = [&](std::uint64_t then, std::uint64_t now) {
+      if (histories_[needed].index_now(then) != now) found.insert(now);
+    };
+    if (has_same_list(job)) {
+      session_.plans[job].succeeded.for_each([&](std::uint64_t slice) { compare(slice, slice); });
+    } else {
+      for (const auto& move : histories_[job].moves) compare(move.from, move.to);
+    }
+    return found;
   }
 
   /// Reads the jobs concerned once more: what is known of few slices, and rarely wanted, is not kept of a million.
@@ -356,10 +388,16 @@ class ResumePlan {
     for (std::size_t j = 0; j < jobs().size(); ++j) {
       if (!session_.plans[j].closed) continue;
       const store::NewRun::Job& before = stored_.jobs[j];
-      session_.run.jobs[j].state = before.state;
-      session_.run.jobs[j].state_at = before.state_at;
-      session_.run.jobs[j].reason = before.reason;
-      session_.view.jobs[j].move(before.state, before.reason);
+      store::NewRun::Job& now = session_.run.jobs[j];
+      now.state = before.state;
+      now.state_at = before.state_at;
+      now.reason = before.reason;
+      const auto outdated = std::ranges::find(session_.outdated, j, &store::Outdated::job);
+      if (outdated != session_.outdated.end()) {  // and did not stay completed
+        now.state = core::State::disabled;
+        now.reason = "it is to run again: " + outdated->why;
+      }
+      session_.view.jobs[j].move(now.state, now.reason);
     }
   }
 
@@ -372,6 +410,7 @@ class ResumePlan {
   std::vector<core::IntervalSet> selections_;  // by job, as the rest
   std::vector<History> histories_;
   std::vector<bool> is_partial_;
+  std::vector<std::string> told_;  // once it is known that nothing is refused
 };
 
 }  // namespace

@@ -109,12 +109,14 @@ Result<void> cancel_outdated(Database& database, std::int64_t number, const NewR
       "AND slice BETWEEN ? AND ? AND number = (SELECT max(number) FROM attempt b WHERE b.run = a.run "
       "AND b.job = a.job AND b.slice = a.slice)");
   if (!insert) return insert.error();
+  auto uncount = database.prepare("DELETE FROM counter WHERE run = ? AND job = ? AND slice BETWEEN ? AND ?");
+  if (!uncount) return uncount.error();
   const double now = unix_seconds(run.started_at);
   for (const auto& [job, slices, why] : outdated) {
     for (const auto& [first, last] : slices.intervals()) {
       const int code = insert->run(core::name(core::Outcome::cancelled), now, now, run.host,
                                    "it is to run again: " + why, number, job, first, last);
-      if (code != SQLITE_OK) return database.error();
+      if (code != SQLITE_OK || uncount->run(number, job, first, last) != SQLITE_OK) return database.error();
     }
   }
   return {};

@@ -2,7 +2,7 @@
 import re
 import unittest
 
-from support import RunnerTest, crash, wait_for
+from support import RUNNER, RunnerTest, crash, wait_for
 
 PIPELINE = """
 n_procs: 3
@@ -226,6 +226,31 @@ class Jobs(RunnerTest):
         (self.dir / "hang").unlink()
         self.ok("jobs.yaml", "--resume")
         self.assertEqual([self.read(name) for name in ("b0", "b1", "c0", "c1")], ["new"] * 4)
+
+    def test_a_slice_that_ran_before_the_one_that_it_needs_runs_again_after_it(self):
+        self.spec("jobs:\n  a: {slices: 0-2, allow_failures: 1, command: 'test {slice} != 2 || test -e ok'}\n"
+                  "  b: {slices: 0-2, needs_each: a, command: 'test -e ok && echo late > b{slice} || echo early > b{slice}'}\n"
+                  "  c: {needs: b, command: 'cat b? > c'}\n")
+        self.ok("jobs.yaml", code=1)
+        self.ok("jobs.yaml", "--resume", "--slices", "b/2")
+        self.write("ok", "")
+        self.ok("jobs.yaml", "--resume")
+        self.assertEqual(self.read("c").split(), ["early", "early", "late"])
+
+    def test_what_is_paired_with_another_slice_than_before_runs_again(self):
+        spec = ("jobs:\n  a: {slices: {list: [LIST]}, command: 'echo {item} > a{index}'}\n"
+                "  b: {slices: 0-2, needs_each: a, command: 'cp a{slice} b{slice}; %s count n'}\n" % RUNNER)
+        self.spec(spec.replace("LIST", "x, y, z"))
+        self.ok("jobs.yaml")
+        self.spec(spec.replace("LIST", "w, y, z"))
+        self.assertIn("b runs again, because a", self.ok("jobs.yaml", "--resume", "--accept-changes").stderr)
+        self.assertEqual([self.read(f"b{i}").strip() for i in range(3)], ["w", "y", "z"])
+        self.spec(spec.replace("LIST", "z, y, w"))
+        again = self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertIn("b runs again, because a, which it needs, has another slice at its place", again.stderr)
+        self.assertEqual(self.rows("SELECT value FROM counter_total"), [(3,)])
+        self.assertEqual(self.rows("SELECT slice, count(*) FROM attempt WHERE job = 1 AND outcome = 'succeeded' GROUP BY 1"),
+                         [(0, 3), (1, 1), (2, 2)])
 
     def test_slices_that_are_new_or_gone_are_merged(self):
         self.spec(self.GATHER)
