@@ -249,6 +249,7 @@ class Jobs(RunnerTest):
         again = self.ok("jobs.yaml", "--resume", "--accept-changes")
         self.assertIn("b runs again, because a, which it needs, has another slice at its place", again.stderr)
         self.assertEqual(self.rows("SELECT value FROM counter_total"), [(3,)])
+        self.assertEqual(len(self.ok("status", "jobs.yaml", "--format", "joblog").stdout.splitlines()), 1 + 3 + 6)  # x went with the part that was split off
         self.assertEqual(self.rows("SELECT slice, count(*) FROM attempt WHERE job = 1 AND outcome = 'succeeded' GROUP BY 1"),
                          [(0, 3), (1, 1), (2, 2)])
 
