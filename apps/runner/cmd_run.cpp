@@ -182,9 +182,11 @@ std::string lost_message(const run::Session& session, const report::Labels& labe
 }
 
 /// Who meant to resume that run has to hear of it now: --resume is for this one from here on.
-std::string unfinished_message(const core::RunInfo& last, bool is_kept, const RunCommand& command,
-                               const core::Spec& spec) {
+/// To be asked for when older runs have been pruned.
+std::string unfinished_message(const run::Session& session, const RunCommand& command, const core::Spec& spec) {
   std::error_code error;
+  const core::RunInfo& last = *session.unfinished;
+  const bool is_kept = std::filesystem::exists(session.state_dir.run_dir(last.id), error);
   const bool is_other = last.spec_path != spec.path && std::filesystem::exists(last.spec_path, error);
   return "this is a new run; --resume would have gone on with " + last.id +
          (is_other ? " of " + display_path(last.spec_path) + ", which shares its record with this spec and"
@@ -346,10 +348,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   prune(spec, session, **writer, loop);
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
-  std::error_code error;
-  const bool is_kept =
-      session.unfinished && std::filesystem::exists(session.state_dir.run_dir(session.unfinished->id), error);
-  if (session.unfinished) loop.notice(unfinished_message(*session.unfinished, is_kept, command, spec));
+  if (session.unfinished) loop.notice(unfinished_message(session, command, spec));
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const std::string control_path = listen(

@@ -253,13 +253,10 @@ class ResumePlan {
       for (std::uint32_t j = 0; j < jobs().size(); ++j) {
         if (jobs()[j].kind != core::JobKind::slices) continue;
         for (const core::Need& need : jobs()[j].needs) {
-          const auto [reason, of_need] = why_outdated(j, need, outdated, wanted);
-          if (reason.empty()) continue;
-          core::IntervalSet more = session_.plans[j].succeeded;
-          if (need.after == core::Need::After::each) more = more.intersect(of_need);
-          if (more.empty()) continue;
-          session_.plans[j].succeeded = session_.plans[j].succeeded.without(more);
-          outdated[j].insert(more);
+          const auto [reason, slices] = find_outdated(j, need, outdated, wanted);
+          if (slices.empty()) continue;
+          session_.plans[j].succeeded = session_.plans[j].succeeded.without(slices);
+          outdated[j].insert(slices);
           why[j] = jobs()[need.job].name + ", which it needs, " + reason;
           any = moved = true;
         }
@@ -276,27 +273,27 @@ class ResumePlan {
   }
 
   struct Cause {
-    std::string reason;         ///< "": nothing is outdated for the sake of that need
-    core::IntervalSet of_need;  ///< where slice i needs slice i: which
+    std::string reason;
+    core::IntervalSet slices;  ///< of those that had succeeded
   };
 
-  [[nodiscard]] Cause why_outdated(std::uint32_t job, const core::Need& need,
-                                   const std::vector<core::IntervalSet>& outdated,
-                                   const core::JobSelection& wanted) const {
+  /// For the sake of that need: where slice i needs slice i, some, else all or none.
+  [[nodiscard]] Cause find_outdated(std::uint32_t job, const core::Need& need,
+                                    const std::vector<core::IntervalSet>& outdated,
+                                    const core::JobSelection& wanted) const {
     if (jobs()[need.job].kind != core::JobKind::slices) return {};
-    const bool is_each = need.after == core::Need::After::each;
-    if (!is_each && need.after != core::Need::After::completed) return {};
-    const auto first = chosen(need.job, wanted).without(session_.plans[need.job].succeeded);
-    if (!is_each) {
-      if (!outdated[need.job].empty()) return {"runs again", {}};
-      if (!first.empty()) return {"has slices to run first", {}};
-      return {histories_[need.job].has_lost_successes ? "has lost slices since it ran" : "", {}};
-    }
     const core::IntervalSet& succeeded = session_.plans[job].succeeded;
-    for (const auto& [reason, slices] : {std::pair{"runs again", outdated[need.job]},
-                                         {"has slices to run first", first},
-                                         {"has another slice at its place", paired_anew(job, need.job)}}) {
-      if (auto more = succeeded.intersect(slices); !more.empty()) return {reason, std::move(more)};
+    const auto first = chosen(need.job, wanted).without(session_.plans[need.job].succeeded);
+    if (need.after == core::Need::After::completed) {
+      if (!outdated[need.job].empty()) return {"runs again", succeeded};
+      if (!first.empty()) return {"has slices to run first", succeeded};
+      if (histories_[need.job].has_lost_successes) return {"has lost slices since it ran", succeeded};
+    } else if (need.after == core::Need::After::each) {
+      for (const auto& [reason, slices] : {std::pair{"runs again", outdated[need.job]},
+                                           {"has slices to run first", first},
+                                           {"has another slice at its place", paired_anew(job, need.job)}}) {
+        if (auto some = succeeded.intersect(slices); !some.empty()) return {reason, std::move(some)};
+      }
     }
     return {};
   }
