@@ -149,8 +149,11 @@ TEST_CASE("latest points at the newest run, and a resumed run's spec is replaced
   REQUIRE(dir.create().ok());
   REQUIRE(dir.create_run_dir("a", "one").ok());
   REQUIRE(dir.create_run_dir("b", "two").ok());
+  REQUIRE(dir.set_latest("b").ok());
   CHECK(fs::read_symlink(temporary / "state/latest") == "runs/b");
   REQUIRE(dir.create_run_dir("a", "three").ok());
+  CHECK_MESSAGE(fs::read_symlink(temporary / "state/latest") == "runs/b", "it has not begun yet");
+  REQUIRE(dir.set_latest("a").ok());
   CHECK(fs::read_symlink(temporary / "state/latest") == "runs/a");
   const auto spec = util::read_file(temporary / "state/latest/spec.yaml");
   REQUIRE(spec.ok());

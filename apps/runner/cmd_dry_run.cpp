@@ -49,6 +49,9 @@ int dry_run(const RunCommand& command) {
     auto opened = open_session(command, *loaded);
     if (const auto* code = std::get_if<ExitCode>(&opened)) return *code;
     auto& session = std::get<run::Session>(opened);
+    for (const std::string& message : session.notices) {
+      if (command.common.verbosity >= 0) complain(message);
+    }
     plans = std::move(session.plans);
     run_id = session.run.id;
   } else {

@@ -132,8 +132,10 @@ int follow(RecordedRun& run, const SliceRef& slice, std::uint32_t number, Attemp
 /// Why an attempt has no log: "wrote nothing", or what became of its output instead.
 std::string no_output_text(const RecordedRun& run, const core::AttemptRecord& record) {
   const auto outcome = record.ending ? std::optional(record.ending->outcome) : std::nullopt;
-  if (outcome == core::Outcome::not_started || (outcome == core::Outcome::cancelled && record.pid == 0)) {
-    return "was not started" + (record.ending->detail.empty() ? "" : ": " + record.ending->detail);
+  if (outcome == core::Outcome::not_started || record.was_cancelled_before_start()) {
+    return "was not started" + (record.ending->detail.empty() ? "" : ": " + record.ending->detail) +
+           (record.id.number > 1 ? "; what it wrote before that: --attempt " + std::to_string(record.id.number - 1)
+                                 : "");
   }
   const report::ReportContext context{.labels = {},
                                       .stdout_of = stdout_of(run.spec ? &*run.spec : nullptr, run.stored.info.id),

@@ -209,8 +209,8 @@ void prune(const core::Spec& spec, const run::Session& session, store::Writer& w
   if (auto removed = writer.remove_runs(gone); !removed) loop.notice(removed.error().message);
 }
 
-/// Of a run that could not begin: its directory, and its row unless the directory stays.
-void forget(const run::Session& session, store::Writer& writer) {
+/// A run that could not begin: its directory, and its row unless the directory stays.
+void remove_unbegun(const run::Session& session, store::Writer& writer) {
   std::error_code error;
   const bool is_gone = session.state_dir.remove_run_dir(session.run.id) ||
                        !std::filesystem::exists(session.state_dir.run_dir(session.run.id), error);
@@ -339,9 +339,10 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   auto ready = writer ? session.record(**writer) : util::Result<void>(writer.error());
   if (ready) ready = session.state_dir.create_run_dir(session.run.id, spec.text);
   if (ready) ready = log.open(run_dir + "/run.log", spec.log, spec.name);
+  if (ready) ready = session.state_dir.set_latest(session.run.id);
   if (!ready) {
     // A run that could not begin is none to be resumed, nor one for whose sake older ones are forgotten.
-    if (writer && !session.resumed) forget(session, **writer);
+    if (writer && !session.resumed) remove_unbegun(session, **writer);
     complain(ready.error().message);
     return kRecordFailed;
   }
@@ -349,6 +350,7 @@ int run_session(const RunCommand& command, const core::Spec& spec, run::Session 
   face.connect(loop, **executor);
   if (!start.survivors.empty()) log.warn(start.survivors);
   if (session.unfinished) loop.notice(unfinished_message(session, command, spec));
+  for (const std::string& message : session.notices) loop.notice(message);
   if (!start.capacity.note.empty()) loop.notice(start.capacity.note);
   if (!session.lost.empty()) log.warn(lost_message(session, labels_of(&spec)));  // the console says so itself
   const std::string control_path = listen(

@@ -30,6 +30,14 @@ struct AttemptRecord {
   std::string log;  ///< relative to the run directory; of a running attempt its slot's file
   std::optional<Ending> ending;
   Report report{};  ///< of one that runs: how far it said it is
+  // Of the last attempt of a slice, as the record has it:
+  std::uint32_t never_started = 0;  ///< of its attempts so far, how many were cancelled before they started
+  bool outdated = false;            ///< cancelled so because what it was made of changed after its success
+
+  /// No process was made for it.
+  [[nodiscard]] bool was_cancelled_before_start() const {
+    return pid == 0 && ending && ending->outcome == Outcome::cancelled;
+  }
 };
 
 }  // namespace runner::core

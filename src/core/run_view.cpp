@@ -18,14 +18,14 @@ std::string cause_of(const Ending& ending) {
 }  // namespace
 
 void JobView::add_record(const AttemptRecord& record, bool live) {
-  const bool begun = record.ending || record.pid != 0 || record.started_at;
-  if (live && !begun) {  // a claim: only the attempts before it have begun
-    retries_ += record.id.number > 2 ? record.id.number - 2 : 0;
+  const bool is_claim = live && !record.ending && record.pid == 0 && !record.started_at;
+  const std::uint32_t began = record.id.number - record.never_started - (is_claim ? 1 : 0);
+  retries_ += began > 1 ? began - 1 : 0;
+  if (is_claim) return;
+  if (record.outdated) {
+    outdated_.insert(record.id.slice);
     return;
   }
-  const bool was_cancelled_before =
-      record.ending && record.ending->outcome == Outcome::cancelled && record.pid == 0 && record.id.number > 1;
-  retries_ += record.id.number - (was_cancelled_before ? 2 : 1);
   if (live && !record.ending) {
     running_[record.id.slice] = RunningAttempt{record};
     return;
@@ -147,6 +147,7 @@ void JobView::settle(const AttemptRecord& record) {
 void JobView::forget(std::uint64_t slice) {
   running_.erase(slice);
   retrying_.erase(slice);
+  outdated_.erase(slice);
   if (succeeded_.erase(slice)) --by_outcome_[static_cast<std::size_t>(Outcome::succeeded)];
   if (!failed_.erase(slice)) return;
   const auto it = std::ranges::find_if(groups_, [&](const auto& entry) { return entry.second.slices.contains(slice); });

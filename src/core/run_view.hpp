@@ -71,6 +71,8 @@ class JobView {
   /// By themselves, in a job that is not: asked for, or for the sake of another slice. Of a live run only.
   [[nodiscard]] IntervalSet disabled_slices() const { return disabled_.intervals(); }
   [[nodiscard]] std::uint64_t waiting() const;  ///< neither ended for good nor running
+  /// Of those that wait: they succeeded once, with what is not there any more in that form.
+  [[nodiscard]] IntervalSet outdated_slices() const { return outdated_.intervals(); }
   /// Attempts that began, beyond the first of each slice; over all resumes.
   [[nodiscard]] std::uint64_t retries() const { return retries_; }
   [[nodiscard]] const std::map<std::uint64_t, RunningAttempt>& running() const { return running_; }
@@ -104,6 +106,7 @@ class JobView {
   std::string reason_;
   ChunkedSet succeeded_;
   ChunkedSet failed_;
+  ChunkedSet outdated_;
   ChunkedSet disabled_;
   std::array<std::uint64_t, kOutcomes.size()> by_outcome_{};
   std::map<std::string, Group> groups_;

@@ -1,5 +1,7 @@
 #include "report/failures.hpp"
 
+#include <algorithm>
+
 #include "report/log_tail.hpp"
 #include "util/text.hpp"
 #include "util/units.hpp"
@@ -82,7 +84,9 @@ std::string count_text(const core::JobView& job, const Style& style, bool over) 
   add(job.count(core::Outcome::cancelled), style(Tone::caution, "cancelled"));
   add(job.count(core::Outcome::lost), style(Tone::caution, "lost"));
   add(job.running().size(), over ? style(Tone::caution, "not recorded") : style(Tone::good, "running"));
-  add(job.waiting(), "not run");
+  const std::uint64_t outdated = job.outdated_slices().count();
+  add(outdated, "to run again");
+  add(job.waiting() - std::min(outdated, job.waiting()), "not run");
   return out;
 }
 

@@ -17,8 +17,9 @@ std::string failure_text(const core::JobView& job, std::uint32_t job_number, con
 
 /// A hook that failed: "thesis:prepare: exit code 1", and how its log ends. "" for one that did not.
 std::string hook_failure_text(const core::JobView& hook, const ReportContext& context, const Style& style);
-/// "97 succeeded, 2 failed, 1 cancelled, 3 running, 5 not run": what is zero is left out, but for `succeeded`. `over`:
-/// nothing runs any more, and where no end was told the record could not be kept: "3 not recorded".
+/// "97 succeeded, 2 failed, 1 cancelled, 3 running, 2 to run again, 5 not run": what is zero is left out, but for
+/// `succeeded`. `over`: nothing runs any more, and where no end was told the record could not be kept: "3 not
+/// recorded".
 std::string count_text(const core::JobView& job, const Style& style, bool over);
 
 /// Failed as people count it: final, and neither cancelled nor lost.

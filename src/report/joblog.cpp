@@ -30,7 +30,7 @@ util::Result<void> write_joblog(const StatusSource& source, const Write& write) 
   return source.ended_attempts([&](const core::AttemptRecord& record) {
     if (!record.ending || record.id.job >= first_of_job.size()) return;
     const core::Ending& ending = *record.ending;
-    if (ending.outcome == core::Outcome::cancelled && record.pid == 0) return;  // no command was run
+    if (record.was_cancelled_before_start()) return;  // no command was run
     std::string command = source.command ? source.command(record) : std::string();
     std::ranges::replace(command, '\n', '\0');  // as parallel does: one line an attempt
     const util::WallTime start = record.started_at.value_or(ending.started_at);

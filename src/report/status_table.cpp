@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "report/counters.hpp"
 #include "report/failures.hpp"
@@ -111,10 +112,16 @@ std::string job_state_text(const core::JobView& job, bool live, const Style& sty
 
 /// Of a run that is over: which slices it did not come to. Not where that is all of them.
 std::string not_run_text(const StatusSource& source, std::uint32_t j) {
-  const core::IntervalSet slices = source.view.info.live ? core::IntervalSet() : waiting_slices(source, j);
-  if (slices.empty() || slices.count() == source.view.jobs[j].total()) return {};
-  return "\n  not run, " + count_of(slices.count(), "slice", "slices") + ": " +
-         readable_selection(source.context, j, slices) + "\n";
+  if (source.view.info.live) return {};
+  const core::IntervalSet outdated = source.view.jobs[j].outdated_slices();
+  std::string out;
+  for (const auto& [what, slices] :
+       {std::pair{"to run again", outdated}, std::pair{"not run", waiting_slices(source, j).without(outdated)}}) {
+    if (slices.empty() || slices.count() == source.view.jobs[j].total()) continue;
+    out += std::string("\n  ") + what + ", " + count_of(slices.count(), "slice", "slices") + ": " +
+           readable_selection(source.context, j, slices) + "\n";
+  }
+  return out;
 }
 
 std::string job_text(const StatusSource& source, std::uint32_t j, const Style& style) {

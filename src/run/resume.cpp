@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <system_error>
 #include <utility>
 
 #include "run/describe.hpp"
+#include "run/history.hpp"
 #include "run/line_diff.hpp"
+#include "run/outdated.hpp"
 #include "run/resume_hooks.hpp"
 #include "util/text.hpp"
 
@@ -71,83 +74,6 @@ std::optional<Refusal> refuse_changed(const SessionRequest& request, const store
   return std::nullopt;
 }
 
-/// One job's history: into the view, into the plan, and what is to be written down of it.
-class History {
- public:
-  History(const core::JobSpec& job, bool match_by_key, core::JobView& view, core::JobPlan& plan)
-      : job_(job), match_by_key_(match_by_key), view_(view), plan_(plan) {}
-
-  void add(const core::AttemptRecord& record) {
-    if (!record.ending) lost.push_back(record.id);
-    if (!match_by_key_) return keep(record);
-    const auto index = job_.slices.find(record.key);
-    if (!index) {  // no slice any more
-      has_lost_successes = has_lost_successes || is_success(record);
-      return;
-    }
-    moves.push_back({.from = record.id.slice, .to = *index});
-    core::AttemptRecord moved = record;
-    moved.id.slice = *index;
-    keep(moved);
-  }
-
-  /// After all that is to be added. `outdated`: slices of which nothing counts.
-  void add(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated = {}) {
-    const auto slice = index_now(id.slice);
-    if (slice && !outdated.contains(*slice)) view_.add_counted(counted);
-  }
-
-  /// Into a new view, where `outdated` slices have not succeeded, as the record will have them.
-  void add_again(const core::AttemptRecord& record, const core::IntervalSet& outdated) {
-    const auto slice = index_now(record.id.slice);
-    if (!slice) return;
-    core::AttemptRecord moved = record;
-    moved.id.slice = *slice;
-    if (outdated.contains(*slice)) {
-      ++moved.id.number;
-      moved.pid = 0;
-      moved.ending.emplace().outcome = core::Outcome::cancelled;
-      plan_.attempted[*slice] = moved.id.number;
-    }
-    view_.add_record(moved, false);
-  }
-
-  /// Of a slice that had the index `then`; nullopt: it is none any more.
-  [[nodiscard]] std::optional<std::uint64_t> index_now(std::uint64_t then) const {
-    if (!match_by_key_) return then;
-    const auto move = std::ranges::lower_bound(moves, then, {}, &store::Remap::Move::from);
-    return move != moves.end() && move->from == then ? std::optional(move->to) : std::nullopt;
-  }
-
-  [[nodiscard]] bool match_by_key() const { return match_by_key_; }
-
-  core::ChunkedSet succeeded;  // in the order of the old list, which may be any in the new one
-  std::vector<core::AttemptId> lost;
-  std::vector<store::Remap::Move> moves;  // by `from`
-  bool has_lost_successes = false;        // of slices that are gone
-
- private:
-  static bool is_success(const core::AttemptRecord& record) {
-    return record.ending && record.ending->outcome == core::Outcome::succeeded;
-  }
-
-  void keep(const core::AttemptRecord& record) {
-    plan_.has_begun = plan_.has_begun || record.pid != 0 || record.ending;
-    if (is_success(record)) {
-      succeeded.insert(record.id.slice);
-      if (plan_.timeout_percent) plan_.runtimes.add(record.ending->runtime);
-    } else {
-      plan_.attempted[record.id.slice] = record.id.number;
-    }
-    view_.add_record(record, false);
-  }
-
-  const core::JobSpec& job_;
-  bool match_by_key_;
-  core::JobView& view_;
-  core::JobPlan& plan_;
-};
-
 /// --slices names slices that the run was begun without.
 Refusal refuse_foreign(const SessionRequest& request, const std::string& run_id, const core::JobSpec& job,
                        const core::IntervalSet& selection, const core::IntervalSet& foreign) {
@@ -172,12 +98,11 @@ class ResumePlan {
     begin();
     if (auto refusal = select()) return refusal;
     if (auto refusal = read_histories()) return refusal;
-    for (std::size_t j = 0; j < jobs().size(); ++j) session_.plans[j].succeeded = histories_[j].succeeded.intervals();
+    for (std::size_t j = 0; j < jobs().size(); ++j) session_.plans[j].succeeded = histories_[j].succeeded();
     if (auto refusal = redo_outdated(wanted)) return refusal;
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
-    for (const std::string& message : told_) request_.notice(message);
     if (request_.accept_changes && !changes(stored_, request_).empty()) tell_what_is_kept();
     return std::nullopt;
   }
@@ -242,91 +167,54 @@ class ResumePlan {
                                    : selections_[job].intersect(wanted[job].value_or(core::IntervalSet()));
   }
 
-  /// Slices that succeeded with what another job had made until then, when that has slices to run first, or has lost
-  /// some: a merge over the slices there were. They have not succeeded any more, whether they are to run this time or
-  /// not; that is in the record with the resume, so that it outlives it.
+  /// What is outdated has not succeeded any more, whether it is to run this time or not; that is in the record with the
+  /// resume, so that it outlives it.
   std::optional<Refusal> redo_outdated(const core::JobSelection& wanted) {
-    std::vector<core::IntervalSet> outdated(jobs().size());
-    std::vector<std::string> why(jobs().size());
-    bool any = false;
-    for (bool moved = true; std::exchange(moved, false);) {
-      for (std::uint32_t j = 0; j < jobs().size(); ++j) {
-        if (jobs()[j].kind != core::JobKind::slices) continue;
-        for (const core::Need& need : jobs()[j].needs) {
-          const auto [reason, slices] = find_outdated(j, need, outdated, wanted);
-          if (slices.empty()) continue;
-          session_.plans[j].succeeded = session_.plans[j].succeeded.without(slices);
-          outdated[j].insert(slices);
-          why[j] = jobs()[need.job].name + ", which it needs, " + reason;
-          any = moved = true;
-        }
-      }
-    }
-    for (std::uint32_t j = 0; j < jobs().size(); ++j) {
-      if (outdated[j].empty()) continue;
-      const bool runs_now = !outdated[j].intersect(chosen(j, wanted)).empty();
-      told_.push_back(jobs()[j].name + (runs_now ? " runs again" : " is to run again, in a resume that it is part of") +
-                      ", because " + why[j]);
-      session_.outdated.push_back({.job = j, .slices = outdated[j], .why = why[j]});
-    }
-    return any ? forget(outdated) : std::nullopt;
-  }
-
-  struct Cause {
-    std::string reason;
-    core::IntervalSet slices;  ///< of those that had succeeded
-  };
-
-  /// For the sake of that need: where slice i needs slice i, some, else all or none.
-  [[nodiscard]] Cause find_outdated(std::uint32_t job, const core::Need& need,
-                                    const std::vector<core::IntervalSet>& outdated,
-                                    const core::JobSelection& wanted) const {
-    if (jobs()[need.job].kind != core::JobKind::slices) return {};
-    const core::IntervalSet& succeeded = session_.plans[job].succeeded;
-    const auto first = chosen(need.job, wanted).without(session_.plans[need.job].succeeded);
-    if (need.after == core::Need::After::completed) {
-      if (!outdated[need.job].empty()) return {"runs again", succeeded};
-      if (!first.empty()) return {"has slices to run first", succeeded};
-      if (histories_[need.job].has_lost_successes) return {"has lost slices since it ran", succeeded};
-    } else if (need.after == core::Need::After::each) {
-      for (const auto& [reason, slices] : {std::pair{"runs again", outdated[need.job]},
-                                           {"has slices to run first", first},
-                                           {"has another slice at its place", paired_anew(job, need.job)}}) {
-        if (auto some = succeeded.intersect(slices); !some.empty()) return {reason, std::move(some)};
-      }
-    }
-    return {};
-  }
-
-  /// Slices of `job` that belong, by their index, to another slice of `needed` than before the lists changed.
-  [[nodiscard]] core::IntervalSet paired_anew(std::uint32_t job, std::uint32_t needed) const {
-    core::IntervalSet found;
-    if (has_same_list(job) && has_same_list(needed)) return found;
-    const auto compare = [&](std::uint64_t then, std::uint64_t now) {
-      if (histories_[needed].index_now(then) != now) found.insert(now);
-    };
-    if (has_same_list(job)) {
-      session_.plans[job].succeeded.for_each([&](std::uint64_t slice) { compare(slice, slice); });
-    } else {
-      for (const auto& move : histories_[job].moves) compare(move.from, move.to);
-    }
-    return found;
-  }
-
-  /// Reads the jobs concerned once more: what is known of few slices, and rarely wanted, is not kept of a million.
-  std::optional<Refusal> forget(const std::vector<core::IntervalSet>& outdated) {
+    std::vector<JobBefore> before;
     for (std::size_t j = 0; j < jobs().size(); ++j) {
-      if (!outdated[j].empty())
-        session_.view.jobs[j] = core::JobView(jobs()[j].name, selections_[j].count(), jobs()[j].kind);
+      before.push_back({.history = &histories_[j],
+                        .succeeded = session_.plans[j].succeeded,
+                        .first = chosen(j, wanted).without(session_.plans[j].succeeded),
+                        .was_part_of_run = stored_.jobs[j].selection != kLeftOut});
     }
-    const auto is_concerned = [&](std::uint32_t job) { return job < outdated.size() && !outdated[job].empty(); };
-    auto read = reader_.last_attempts(stored_.info.id, [&](const core::AttemptRecord& record) {
-      if (is_concerned(record.id.job)) histories_[record.id.job].add_again(record, outdated[record.id.job]);
-    });
+    session_.outdated = find_outdated(jobs(), before);
+    std::map<std::uint32_t, core::IntervalSet> by_job;
+    for (const auto& [job, slices, why] : session_.outdated) {
+      by_job[job].insert(slices);
+      session_.notices.push_back(again_text(job, slices, chosen(job, wanted)) + ", because " + why);
+    }
+    for (const auto& [job, slices] : by_job) {
+      session_.plans[job].succeeded = session_.plans[job].succeeded.without(slices);
+      if (auto refusal = read_again(job, slices)) return refusal;
+    }
+    return std::nullopt;
+  }
+
+  /// "merge runs again", "2 slices of b are to run again, in a resume that they are part of"
+  [[nodiscard]] std::string again_text(std::uint32_t job, const core::IntervalSet& slices,
+                                       const core::IntervalSet& chosen) const {
+    const bool is_whole = slices.count() == selections_[job].count();
+    const bool is_one = is_whole || slices.count() == 1;
+    const std::string who =
+        is_whole ? jobs()[job].name
+                 : util::format_count(slices.count()) + (is_one ? " slice of " : " slices of ") + jobs()[job].name;
+    if (!slices.intersect(chosen).empty()) return who + (is_one ? " runs again" : " run again");
+    return who + (is_one ? " is to run again, in a resume that it is part of"
+                         : " are to run again, in a resume that they are part of");
+  }
+
+  /// Into the view, of a job of which slices are outdated: what is known of few slices, and rarely wanted, is not kept
+  /// of a million.
+  std::optional<Refusal> read_again(std::uint32_t job, const core::IntervalSet& outdated) {
+    History& history = histories_[job];
+    session_.view.jobs[job] = core::JobView(jobs()[job].name, selections_[job].count(), jobs()[job].kind);
+    auto read = reader_.last_attempts(
+        stored_.info.id, [&](const core::AttemptRecord& record) { history.add_again(record, outdated); }, job);
     if (read) {
-      read = reader_.counted(stored_.info.id, [&](const core::AttemptId& id, const core::Counted& counted) {
-        if (is_concerned(id.job)) histories_[id.job].add(id, counted, outdated[id.job]);
-      });
+      read = reader_.counted(
+          stored_.info.id,
+          [&](const core::AttemptId& id, const core::Counted& counted) { history.add_again(id, counted, outdated); },
+          job);
     }
     if (!read) return Refusal{read.error().message, Refusal::Why::record};
     return std::nullopt;
@@ -335,7 +223,7 @@ class ResumePlan {
   /// The slices that are to run.
   std::optional<Refusal> choose(const core::JobSelection& wanted) {
     for (std::uint32_t j = 0; j < histories_.size(); ++j) {
-      History& history = histories_[j];
+      const History& history = histories_[j];
       core::JobPlan& plan = session_.plans[j];
       if (!request_.slices.empty() && wanted[j]) {
         if (const auto foreign = wanted[j]->without(selections_[j]); !foreign.empty())
@@ -350,8 +238,8 @@ class ResumePlan {
       plan.closed = plan.left_out || (has_slices && is_done);
       is_partial_.push_back(!selections_[j].without(plan.succeeded).without(todo).empty());
       plan.todo = std::move(todo);
-      session_.lost.insert(session_.lost.end(), history.lost.begin(), history.lost.end());
-      if (history.match_by_key()) session_.remaps.push_back({.job = j, .moves = std::move(history.moves)});
+      session_.lost.insert(session_.lost.end(), history.lost().begin(), history.lost().end());
+      if (history.is_matched_by_key()) session_.remaps.push_back({.job = j, .moves = history.moves()});
     }
     return std::nullopt;
   }
@@ -359,7 +247,7 @@ class ResumePlan {
   /// Hooks and services.
   std::optional<Refusal> plan_other_jobs() {
     const auto notice = [&](const std::string& text) {
-      if (!session_.completed) request_.notice(text);
+      if (!session_.completed) session_.notices.push_back(text);
     };
     auto planned = plan_hooks(*request_.spec, stored_, reader_, session_.plans, is_partial_, notice);
     if (!planned) return Refusal{planned.error().message, Refusal::Why::record};
@@ -373,7 +261,7 @@ class ResumePlan {
       if (jobs()[j].kind == core::JobKind::slices) kept += session_.plans[j].succeeded.count();
     }
     if (kept == 0) return;
-    request_.notice(
+    session_.notices.push_back(
         util::format_count(kept) + (kept == 1 ? " slice" : " slices") +
         " succeeded before the spec changed, and what came of that is kept; to run all of them as it is now: "
         "runner " +
@@ -407,7 +295,6 @@ class ResumePlan {
   std::vector<core::IntervalSet> selections_;  // by job, as the rest
   std::vector<History> histories_;
   std::vector<bool> is_partial_;
-  std::vector<std::string> told_;  // once it is known that nothing is refused
 };
 
 }  // namespace

@@ -94,6 +94,9 @@ util::Result<void> plan_hooks(const core::Spec& spec, const store::StoredRun& st
       auto found = past_of(reader, stored.info.id, *job);
       if (!found) return found.error();
       *past = *found;
+      const auto redone = plans[*job].attempted.find(0);
+      if (redone != plans[*job].attempted.end() && redone->second > past->attempts)  // outdated with this resume
+        *past = {.attempts = redone->second, .succeeded = false};
     }
     const bool begun = owner.has_begun || prepare.attempts > 0;
     const bool shuts_down = owner.shutdown && !owner.is_partial && (owner.has_work || (begun && !shutdown.succeeded));

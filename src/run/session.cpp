@@ -107,6 +107,7 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .lost = {},
                   .remaps = {},
                   .outdated = {},
+                  .notices = {},
                   .unfinished = std::nullopt};
 
   auto reader = store::Reader::open(session.state_dir.database());

@@ -47,6 +47,7 @@ struct Session {
       lost;  ///< claimed or started by the runner before, and never ended; by their stored index
   std::vector<store::Remap> remaps;         ///< slices that have another index than before (--accept-changes)
   std::vector<store::Outdated> outdated;    ///< slices that have not succeeded any more
+  std::vector<std::string> notices;         ///< what else the user should know, once the run is taken up
   std::optional<core::RunInfo> unfinished;  ///< a new run: the one before it, if that left something
 
   [[nodiscard]] std::uint64_t slices_to_run() const;  ///< hooks and services do not count

@@ -40,6 +40,10 @@ std::string select_jobs(int version) {
          " FROM job WHERE run = ? ORDER BY job";
 }
 
+std::string and_job(std::optional<std::uint32_t> job) {
+  return job ? "AND job = " + std::to_string(*job) : "";
+}
+
 /// An id is shown, and names a directory: nothing but what new_run_id() makes of it, and "~1" behind.
 bool is_run_id(std::string_view id) {
   const auto is_good = [](char c) {
@@ -83,12 +87,13 @@ class SqliteReader final : public Reader {
 
   Result<std::optional<StoredRun>> find_run(const std::optional<std::string>& id) override;
   Result<std::vector<StoredRun>> runs() override;
-  Result<void> last_attempts(const std::string& run_id,
-                             const std::function<void(const core::AttemptRecord&)>& visit) override;
+  Result<void> last_attempts(const std::string& run_id, const std::function<void(const core::AttemptRecord&)>& visit,
+                             std::optional<std::uint32_t> job) override;
   Result<void> ended_attempts(const std::string& run_id,
                               const std::function<void(const core::AttemptRecord&)>& visit) override;
   Result<void> counted(const std::string& run_id,
-                       const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) override;
+                       const std::function<void(const core::AttemptId&, const core::Counted&)>& visit,
+                       std::optional<std::uint32_t> job) override;
   Result<std::vector<core::AttemptRecord>> attempts_of(const std::string& run_id, std::uint32_t job,
                                                        std::uint64_t slice) override;
 
@@ -177,8 +182,9 @@ Result<Statement> SqliteReader::select_attempts(const std::string& run_id, std::
 }
 
 Result<void> SqliteReader::last_attempts(const std::string& run_id,
-                                         const std::function<void(const core::AttemptRecord&)>& visit) {
-  auto statement = select_attempts(run_id, "ORDER BY job, slice, number");
+                                         const std::function<void(const core::AttemptRecord&)>& visit,
+                                         std::optional<std::uint32_t> job) {
+  auto statement = select_attempts(run_id, and_job(job) + " ORDER BY job, slice, number");
   if (!statement) return statement.error();
   // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
   core::AttemptRecord success;
@@ -189,12 +195,18 @@ Result<void> SqliteReader::last_attempts(const std::string& run_id,
     const bool same_slice = last != nullptr && last->id.job == static_cast<std::uint32_t>(row.integer(0)) &&
                             last->id.slice == static_cast<std::uint64_t>(row.integer(1));
     if (last != nullptr && !same_slice) visit(*last);
+    const std::uint32_t never_started = same_slice ? last->never_started : 0;
+    const bool has_succeeded = same_slice && (last == &success || last->outdated);
     if (read_success(row, success)) {
+      success.never_started = never_started;
       last = &success;
-    } else {
-      read_attempt(row, other);
-      last = &other;
+      return;
     }
+    read_attempt(row, other);
+    const bool not_started = other.was_cancelled_before_start();
+    other.never_started = never_started + (not_started ? 1 : 0);
+    other.outdated = not_started && has_succeeded;
+    last = &other;
   });
   if (done && last != nullptr) visit(*last);
   return done;
@@ -212,11 +224,13 @@ Result<void> SqliteReader::ended_attempts(const std::string& run_id,
 }
 
 Result<void> SqliteReader::counted(const std::string& run_id,
-                                   const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) {
+                                   const std::function<void(const core::AttemptId&, const core::Counted&)>& visit,
+                                   std::optional<std::uint32_t> job) {
   if (version_ < 4) return {};
   const auto number = find_run_number(database_, run_id);
   if (!number) return number.error();
-  auto statement = database_.prepare("SELECT job, slice, number, name, value FROM counter WHERE run = ?");
+  auto statement =
+      database_.prepare("SELECT job, slice, number, name, value FROM counter WHERE run = ? " + and_job(job));
   if (!statement) return statement.error();
   statement->bind(number->value_or(-1));
   core::Counted counted;

@@ -94,7 +94,11 @@ FROM counter c JOIN run r ON r.number = c.run GROUP BY c.run, c.name;
 constexpr const char* kViews = R"sql(
 CREATE VIEW slice_state AS
 SELECT r.id AS run, j.name AS job, a.slice, a.key,
-       CASE WHEN a.outcome = 'succeeded' THEN 'completed' WHEN a.outcome IS NOT NULL THEN 'terminated'
+       CASE WHEN a.outcome = 'succeeded' THEN 'completed'
+            WHEN a.outcome = 'cancelled' AND a.pid IS NULL AND EXISTS (  -- outdated: it is to run again
+              SELECT 1 FROM attempt b WHERE b.run = a.run AND b.job = a.job AND b.slice = a.slice
+              AND b.number < a.number AND b.outcome = 'succeeded') THEN 'ready'
+            WHEN a.outcome IS NOT NULL THEN 'terminated'
             WHEN a.pid IS NOT NULL THEN 'running' ELSE 'ready' END AS state,
        a.number AS attempts, a.outcome, a.exit_code, a.signal, a.started_at, a.ended_at, a.runtime_s, a.user_s,
        a.system_s, a.max_rss_kib, a.host, a.pid, a.log, a.detail
@@ -103,13 +107,13 @@ WHERE NOT EXISTS (SELECT 1 FROM attempt later
                   WHERE later.run = a.run AND later.job = a.job AND later.slice = a.slice AND later.number > a.number);
 CREATE VIEW failure AS
 SELECT run, job, slice, key, attempts, outcome, exit_code, signal, started_at, ended_at, runtime_s, host, log, detail
-FROM slice_state WHERE outcome <> 'succeeded';
+FROM slice_state WHERE outcome <> 'succeeded' AND state = 'terminated';
 CREATE VIEW joblog AS
 SELECT r.id AS run, j.name AS job, a.slice + 1 AS Seq, a.host AS Host, a.started_at AS Starttime,
        a.runtime_s AS JobRuntime, 0 AS Send, 0 AS Receive, ifnull(a.exit_code, 0) AS Exitval,
        ifnull(a.signal, 0) AS Signal, a.key AS Key, a.number AS Attempt
 FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.job = a.job
-WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at;
+WHERE a.ended_at IS NOT NULL AND NOT (a.outcome = 'cancelled' AND a.pid IS NULL) ORDER BY a.ended_at;
 )sql";
 
 constexpr const char* kSteering = R"sql(

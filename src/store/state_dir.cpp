@@ -131,7 +131,10 @@ Result<void> StateDir::create_run_dir(std::string_view run_id, std::string_view 
   for (const std::string& path : {path_ + "/runs", dir, dir + "/slices"}) {
     if (auto made = util::make_private_directory(path); !made) return made.error();
   }
-  if (auto written = write_file(dir + "/spec.yaml", spec_text); !written) return written;
+  return write_file(dir + "/spec.yaml", spec_text);
+}
+
+Result<void> StateDir::set_latest(std::string_view run_id) const {
   return replace_symlink(path_ + "/latest", "runs/" + std::string(run_id));
 }
 

@@ -75,8 +75,10 @@ class StateDir {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string database() const { return path_ + "/state.db"; }
   [[nodiscard]] std::string run_dir(std::string_view run_id) const;
-  /// Makes runs/<id>/ with a copy of the spec, points `latest` at it; replaces the copy where there is one (resume).
+  /// Makes runs/<id>/ with a copy of the spec; replaces the copy where there is one (resume).
   [[nodiscard]] util::Result<void> create_run_dir(std::string_view run_id, std::string_view spec_text) const;
+  /// Points `latest` at that run's directory: once all is there that the run needs to begin.
+  [[nodiscard]] util::Result<void> set_latest(std::string_view run_id) const;
   /// Removes what a runner that was killed left unfinished in a run's directory: drafts, sockets, counters, and slots'
   /// logs with nothing in them. One with something in it is the output of an attempt that was lost, and stays.
   void tidy(std::string_view run_id) const;

@@ -164,16 +164,18 @@ class Reader {
   virtual util::Result<std::vector<StoredRun>> runs() = 0;
 
   // The record that is visited is reused for the next one: copy what is to be kept.
-  /// The last attempt of every slice that was touched, by job and slice, streamed (1,000,000 rows well under a second:
-  /// of those that succeeded only id, key, outcome and runtime are filled in).
+  /// The last attempt of every slice that was touched, of all jobs or one, by job and slice, streamed (1,000,000 rows
+  /// well under a second: of those that succeeded only id, key, outcome, runtime and never_started are filled in).
   virtual util::Result<void> last_attempts(const std::string& run_id,
-                                           const std::function<void(const core::AttemptRecord&)>& visit) = 0;
+                                           const std::function<void(const core::AttemptRecord&)>& visit,
+                                           std::optional<std::uint32_t> job = std::nullopt) = 0;
   /// Every attempt in order of its end (joblog), those without one (running, lost) left out.
   virtual util::Result<void> ended_attempts(const std::string& run_id,
                                             const std::function<void(const core::AttemptRecord&)>& visit) = 0;
-  /// Every counter of the last succeeded attempt of every slice; one attempt's stand together.
-  virtual util::Result<void> counted(
-      const std::string& run_id, const std::function<void(const core::AttemptId&, const core::Counted&)>& visit) = 0;
+  /// Every counter of the last succeeded attempt of every slice, of all jobs or one; one attempt's stand together.
+  virtual util::Result<void> counted(const std::string& run_id,
+                                     const std::function<void(const core::AttemptId&, const core::Counted&)>& visit,
+                                     std::optional<std::uint32_t> job = std::nullopt) = 0;
   /// All attempts of one slice, in order.
   virtual util::Result<std::vector<core::AttemptRecord>> attempts_of(const std::string& run_id, std::uint32_t job,
                                                                      std::uint64_t slice) = 0;

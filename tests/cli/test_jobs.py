@@ -185,13 +185,13 @@ class Jobs(RunnerTest):
         self.assertEqual(self.merged(), ["0", "2"])
         self.write("fixed", "")
         resumed = self.ok("jobs.yaml", "--resume")
-        self.assertIn("merge runs again, because gen, which it needs, has slices to run first\n", resumed.stderr)
-        self.assertIn("print runs again, because merge, which it needs, runs again\n", resumed.stderr)
+        self.assertIn("merge runs again, because gen, which it needs, had slices to run first\n", resumed.stderr)
+        self.assertIn("print runs again, because merge, which it needs, was outdated, too\n", resumed.stderr)
         self.assertEqual(self.merged(), ["0", "1", "2"])
         self.assertEqual(self.read("print1").split(), ["0", "1", "2"])
         self.assertEqual(self.rows("SELECT number, outcome, detail FROM attempt WHERE job = 1 ORDER BY 1"),
                          [(1, "succeeded", None),
-                          (2, "cancelled", "it is to run again: gen, which it needs, has slices to run first"),
+                          (2, "cancelled", "it is to run again: gen, which it needs, had slices to run first"),
                           (3, "succeeded", None)])
         self.assertIn("nothing left", self.ok("jobs.yaml", "--resume").stderr)
         self.assertEqual(len(self.read("merges")), 2)
@@ -243,11 +243,12 @@ class Jobs(RunnerTest):
         self.spec(spec.replace("LIST", "x, y, z"))
         self.ok("jobs.yaml")
         self.spec(spec.replace("LIST", "w, y, z"))
-        self.assertIn("b runs again, because a", self.ok("jobs.yaml", "--resume", "--accept-changes").stderr)
+        self.assertIn("1 slice of b runs again, because a, which it needs, had slices to run first",
+                      self.ok("jobs.yaml", "--resume", "--accept-changes").stderr)
         self.assertEqual([self.read(f"b{i}").strip() for i in range(3)], ["w", "y", "z"])
         self.spec(spec.replace("LIST", "z, y, w"))
         again = self.ok("jobs.yaml", "--resume", "--accept-changes")
-        self.assertIn("b runs again, because a, which it needs, has another slice at its place", again.stderr)
+        self.assertIn("2 slices of b run again, because a, which it needs, has another slice at its place", again.stderr)
         self.assertEqual(self.rows("SELECT value FROM counter_total"), [(3,)])
         self.assertEqual(len(self.ok("status", "jobs.yaml", "--format", "joblog").stdout.splitlines()), 1 + 3 + 6)  # x went with the part that was split off
         self.assertEqual(self.rows("SELECT slice, count(*) FROM attempt WHERE job = 1 AND outcome = 'succeeded' GROUP BY 1"),
@@ -268,6 +269,88 @@ class Jobs(RunnerTest):
         gone = self.ok("jobs.yaml", "--resume", "--accept-changes")
         self.assertIn("merge runs again, because gen, which it needs, has lost slices since it ran", gone.stderr)
         self.assertEqual(self.merged(), ["0", "1"])
+
+    def test_a_prepare_that_used_what_was_missing_runs_again_too(self):
+        """A resume ran the slice that was missing and the job after it, with what the prepare had made without it."""
+        self.spec("n_procs: 2\njobs:\n"
+                  "  b: {slices: 0-1, needs: a, prepare: 'cat out? > all', command: 'cp all b{slice}'}\n"
+                  "  a: {slices: 0-2, allow_failures: 1, command: 'test {slice} != 2 || test -e ok && echo {slice} > out{slice}'}\n")
+        for between in ([], ["--slices", "a/2"]):
+            self.ok("jobs.yaml", code=1)
+            self.write("ok", "")
+            if between:
+                self.ok("jobs.yaml", "--resume", *between)
+            resumed = self.ok("jobs.yaml", "--resume").stderr
+            if not between:
+                self.assertIn("b:prepare runs again, because a, which it needs, had slices to run first\n", resumed)
+            self.assertEqual(self.read("b0").split(), ["0", "1", "2"])
+            for name in ("ok", "out2"):
+                (self.dir / name).unlink()
+
+    def test_what_is_to_run_again_is_told_from_what_failed_and_what_ran(self):
+        self.spec("jobs:\n  a: {slices: 0-2, allow_failures: 1, command: 'test {slice} != 2 || test -e ok'}\n"
+                  "  b: {slices: 0-1, needs: a, command: 'echo b{slice}'}\n"
+                  "  c: {needs: b, command: echo c}\n")
+        self.ok("jobs.yaml", code=1)
+        self.write("ok", "")
+        said = self.ok("jobs.yaml", "--resume", "--slices", "a/2", "--slices", "c").stderr
+        self.assertIn("b is to run again, in a resume that it is part of, because a, which it needs, had slices", said)
+        self.assertIn("c runs again, because b, which it needs, was outdated, too\n", said)
+        self.assertIn("b is to run again", self.read(self.state_dir() / "latest" / "run.log"))
+        job = self.status()["jobs"][1]
+        self.assertEqual((job["failed"], job["waiting"], job["waiting_slices"]["selection"]), (0, 2, "b/0-1"))
+        self.ok("jobs.yaml", "--resume", "--slices", "b/0")
+        status = self.ok("status", "jobs.yaml").stdout
+        self.assertIn("slices  2: 1 succeeded, 1 to run again (1 retry)\n\n  to run again, 1 slice: b/1\n", status)
+        logs = self.ok("logs", "jobs.yaml", "b/1")
+        self.assertIn("attempt 2 was not started: it is to run again", logs.stderr)
+        self.assertIn("what it wrote before that: --attempt 1\n", logs.stderr)
+        self.assertEqual(self.ok("logs", "jobs.yaml", "b/1", "--attempt", "1").stdout, "b1\n")
+        self.assertEqual(self.rows("SELECT job, slice, state FROM slice_state WHERE state <> 'completed'"),
+                         [("b", 1, "ready"), ("c", 0, "ready")])
+        self.assertEqual(self.rows("SELECT count(*) FROM failure"), [(0,)])
+        end = self.ok("jobs.yaml", "--resume").stderr
+        self.assertIn("all 3 jobs completed", end)
+        self.assertIn("(5 retries)", end)  # a/2, b/0, b/1, and c twice
+        self.assertEqual([job["retries"] for job in self.status()["jobs"]], [1, 2, 2])
+        self.assertEqual(self.rows("SELECT count(*) FROM joblog"), [(3 + 2 + 1 + 5,)])
+        self.assertEqual(len(self.ok("status", "jobs.yaml", "--format", "joblog").stdout.splitlines()), 1 + 11)
+
+    def test_what_did_not_wait_for_a_job_is_not_run_again_for_it(self):
+        spec = ("jobs:\n  a: {slices: {list: [LIST]}, command: 'true'}\n"
+                "  b: {slices: {list: [p, q]}, needs_each: a, command: 'echo {item} >> ran'}\n")
+        self.spec(spec.replace("LIST", "x, y"))
+        self.ok("jobs.yaml", "--slices", "b")
+        for change in (("LIST", "w, y"), ("LIST", "x, y"), ("p, q", "q, p")):
+            self.spec(spec.replace(*change).replace("LIST", "x, y"))
+            self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume", "--accept-changes").stderr)
+        self.assertEqual(self.read("ran").split(), ["p", "q"])
+
+    def test_nothing_is_outdated_by_a_resume_that_has_nothing_to_run(self):
+        spec = ("jobs:\n  a: {slices: {list: [LIST]}, command: 'true'}\n"
+                "  b: {slices: 0-2, needs_each: a, command: 'true'}\n")
+        self.spec(spec.replace("LIST", "x, y, z"))
+        self.ok("jobs.yaml")
+        self.spec(spec.replace("LIST", "x, w, z"))
+        said = self.ok("jobs.yaml", "--resume", "--accept-changes", "--slices", "a/x").stderr
+        self.assertNotIn("again", said)
+        self.spec(spec.replace("LIST", "x, y, z"))
+        self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume").stderr)
+
+    def test_each_slice_that_is_outdated_is_so_for_its_own_reason(self):
+        spec = ("jobs:\n  c: {needs: b, command: 'true'}\n"  # before what it needs
+                "  b: {slices: 0-2, needs_each: a, command: 'true'}\n"
+                "  a: {slices: {list: [LIST]}, command: 'true'}\n")
+        self.spec(spec.replace("LIST", "x, y, z"))
+        self.ok("jobs.yaml")
+        self.spec(spec.replace("LIST", "y, x, w"))
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        other = "it is to run again: a, which it needs, has another slice at its place"
+        self.assertEqual(self.rows("SELECT j.name, slice, detail FROM attempt a JOIN job j USING (run, job) "
+                                   "WHERE a.number = 2 ORDER BY 1, 2"),
+                         [("b", 0, other), ("b", 1, other),
+                          ("b", 2, "it is to run again: a, which it needs, had slices to run first"),
+                          ("c", 0, "it is to run again: b, which it needs, was outdated, too")])
 
     def test_a_resume_counts_the_slices_that_succeeded_before_it(self):
         self.spec("jobs:\n  gen: {slices: 0-2, command: 'test {slice} != 1'}\n"

@@ -128,6 +128,8 @@ class Strike:
         self.demand_none(done - {key for key, _ in succeeded}, "announced as succeeded, but not recorded")
         self.demand_none({s for s in started if s not in rows or not rows[s].pid}, "announced as started, not recorded")
         self.demand_none({(k, n) for k, n in succeeded if (k, n + 1) in rows}, "run again after it had succeeded")
+        latest = self.state / "latest"
+        self.demand(not latest.is_symlink() or latest.is_dir(), "latest leads nowhere")
         self.unfinished_seen |= {key for key, a in rows.items() if a.outcome is None}
         return rows
 
