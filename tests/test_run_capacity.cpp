@@ -35,6 +35,28 @@ TEST_CASE("slices leave each other room for the processes they start") {
   CHECK(capacity_of(50, machine).resources.slots == 1);
 }
 
+TEST_CASE("what slices declare that they need leaves room for fewer of them") {
+  host::Machine machine;
+  machine.cpus = 4;
+  machine.memory = std::uint64_t{16} << 30U;
+  core::Spec spec;
+  spec.n_procs = {core::ProcCount::Kind::count, 10};
+  core::JobSpec& fit = spec.jobs.emplace_back();
+  fit.name = "fit";
+  fit.memory = std::uint64_t{3} << 30U;
+  auto capacity = run::capacity(spec, machine, false);
+  CHECK(capacity.resources.slots == 5);
+  CHECK(capacity.note == "5 at a time, not 10: a slice of fit needs 3 GiB of memory, and this process may use 16 GiB");
+  fit.cpus_milli = 2500;
+  capacity = run::capacity(spec, machine, false);
+  CHECK(capacity.resources.slots == 1);
+  CHECK(capacity.note == "1 at a time, not 10: a slice of fit needs 2.5 CPUs, and this process may use 4");
+  spec.jobs.emplace_back().name = "plot";  // needs nothing
+  capacity = run::capacity(spec, machine, false);
+  CHECK(capacity.resources.slots == 10);
+  CHECK(capacity.note.empty());
+}
+
 TEST_CASE("descriptors are kept for the record, and captured output takes more of them") {
   host::Machine machine;
   machine.descriptors = 1024;

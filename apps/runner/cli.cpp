@@ -392,7 +392,11 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   if (words.size() < wanted) {
     return UsageError{(verb == Verb::scale ? "how many at a time? " : "the log of which slice? ") + usage_of(verb)};
   }
-  if (words.size() > wanted) return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'");
+  if (words.size() > wanted) {
+    const bool is_a_word = verb == Verb::run && words[0].find_first_of("./") == std::string::npos;
+    return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'" +
+                   (is_a_word ? ", and there is no subcommand '" + util::escape_for_display(words[0]) + "'" : ""));
+  }
 
   Common common;
   common.spec_path = words[0];

@@ -43,6 +43,21 @@ std::string command_of(const RecordedRun& run, const core::AttemptRecord& record
   return expanded ? core::to_shell_line(expanded->command) : std::string();
 }
 
+/// Of a run behind which another was begun, so that --resume goes on with that: the slices that are left, in a run of
+/// their own. "" for the last run.
+std::string rerun_command(const StatusCommand& command, RecordedRun& run, const report::StatusSource& source) {
+  const auto last = run.reader->find_run(std::nullopt);
+  if (!last || !*last || (*last)->info.id == run.stored.info.id) return {};
+  std::string text = "runner " + run_arguments(command.common, run.stored.info.spec_path);
+  for (std::uint32_t j = 0; j < source.view.jobs.size(); ++j) {
+    const core::JobView& job = source.view.jobs[j];
+    const core::IntervalSet left = source.slices[j].without(job.succeeded_slices());
+    if (job.kind() != core::JobKind::slices || left.empty()) continue;
+    text += " --slices " + util::shell_quote_for_display(report::selection(source.context, j, left));
+  }
+  return text;
+}
+
 }  // namespace
 
 int status(const StatusCommand& command) {
@@ -65,6 +80,8 @@ int status(const StatusCommand& command) {
       .run_dir = display_path(run->state_dir.run_dir(run->stored.info.id)),
       .resume_command = resume_command(command.common, run->stored.info.spec_path),
       .json_command = json_command(command.common, run->stored.info.spec_path, command.run_id.value_or(""))};
+  if (std::string rerun = rerun_command(command, *run, source); !rerun.empty())
+    source.context.resume_command = std::move(rerun);
   source.now = util::wall_now();
   source.color = report::detect_terminal(STDOUT_FILENO, command.common.color).color;
   source.ended_attempts = [&](const report::VisitAttempt& visit) {

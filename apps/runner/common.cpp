@@ -395,7 +395,7 @@ std::string json_command(const Common& common, const std::string& spec_path, con
 std::string display_path(const std::string& path) {
   std::error_code error;
   const fs::path here = fs::current_path(error);
-  if (error) return path;
+  if (error || here == here.root_path()) return path;
   const fs::path relative = fs::path(path).lexically_relative(here);
   return relative.empty() || *relative.begin() == ".." ? path : relative.string();
 }

@@ -30,7 +30,10 @@ std::string time_between(util::WallTime from, util::WallTime to) {
 /// "running (runner pid 123 on node1)", "completed after 12m03s, at 2026-11-21 16:55:31", and the crashed one.
 std::string state_text(const core::RunInfo& info, util::WallTime now, const Style& style) {
   if (info.live) {
-    return style(info.state) + " for " + time_between(info.started_at, now) + " (" + where(info) + ")";
+    // Of other states than running nobody knows here since when.
+    return style(info.state) +
+           (info.state == core::State::running ? " for " + time_between(info.started_at, now) : std::string()) + " (" +
+           where(info) + ")";
   }
   if (!core::is_over(info.state)) return style(Tone::bad, "ended without finishing") + " (" + where(info) + " is gone)";
   std::string text = style(info.state);

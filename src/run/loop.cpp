@@ -376,7 +376,10 @@ void Loop::finish_if_over() {
   const core::State state = run_life_.state();
   if (result_.record_failed.empty() && state == core::State::running) {
     if (const std::string told = setup_.end_leftovers ? setup_.end_leftovers() : ""; !told.empty()) notice(told);
-    move_run(setup_.view.is_complete() ? core::State::completed : core::State::terminated, result_.halted);
+    const bool is_complete = setup_.view.is_complete();
+    const bool was_interrupted = !is_complete && result_.halted.empty() && result_.signal != 0;
+    move_run(is_complete ? core::State::completed : core::State::terminated,
+             was_interrupted ? "interrupted by " + core::signal_name(result_.signal) : result_.halted);
     return;  // over when that is on disk
   }
   over_ = true;

@@ -67,7 +67,9 @@ std::optional<Refusal> refuse_changed(const SessionRequest& request, const store
   }
   const std::string difference = changes(stored, request);
   if (!difference.empty() && !request.accept_changes) {
-    return Refusal{request.spec->path + " changed since run " + stored.info.id + " began:\n" + difference +
+    const bool is_list = stored.spec_text == request.spec->text && stored.settings == request.settings;
+    return Refusal{(is_list ? "what the slices of " + request.spec->path + " are made from" : request.spec->path) +
+                   " changed since run " + stored.info.id + " began:\n" + difference +
                    "to resume it all the same (slices are matched by key): runner " + request.run_args +
                    " --resume --accept-changes\nto start anew: runner " + request.run_args};
   }

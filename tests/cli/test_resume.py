@@ -35,6 +35,27 @@ class Resume(RunnerTest):
         self.ok("jobs.yaml", code=1)
         self.assertIn("left something undone and is forgotten now (keep_runs)", self.ok("jobs.yaml", code=1).stderr)
 
+    def test_a_run_behind_which_another_was_begun_says_how_its_slices_run(self):
+        """It said `--resume`, which goes on with the other one."""
+        self.spec("slices: 0-9\ncommand: test {slice} -lt 5 || test -e fixed\n")
+        self.ok("jobs.yaml", code=1)
+        run_id = self.status()["run"]["id"]
+        self.ok("jobs.yaml", "--slices", "5", code=1)
+        status = self.ok("status", "jobs.yaml", "--run", run_id).stdout
+        self.assertTrue(status.endswith("\nto run what is left: runner jobs.yaml --slices 5-9\n"), status)
+        self.assertTrue(self.ok("status", "jobs.yaml").stdout.endswith(": runner jobs.yaml --resume\n"))
+        self.write("fixed", "")
+        self.ok(*status.rsplit(": runner ", 1)[1].split())
+
+    def test_a_list_that_changed_is_told_from_a_spec_that_did(self):
+        self.spec("slices: {files: '*.csv'}\ncommand: 'true'\n")
+        self.write("a.csv", "")
+        self.ok("jobs.yaml")
+        self.write("b.csv", "")
+        said = self.ok("jobs.yaml", "--resume", code=2).stderr
+        self.assertRegex(said, r"what the slices of \S+/jobs.yaml are made from changed since run")
+        self.assertIn("the list of slices changed (1 then, 2 now)\n", said)
+
     def test_a_run_that_could_not_begin_is_not_resumed(self):
         self.spec("slices: 0-3\nkeep_runs: 2\ncommand: test {slice} != 2\n")
         self.ok("jobs.yaml", code=1)
