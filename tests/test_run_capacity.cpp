@@ -51,7 +51,13 @@ TEST_CASE("what slices declare that they need leaves room for fewer of them") {
   capacity = run::capacity(spec, machine, false);
   CHECK(capacity.resources.slots == 1);
   CHECK(capacity.note == "1 at a time, not 10: a slice of fit needs 2.5 CPUs, and this process may use 4");
-  spec.jobs.emplace_back().name = "plot";  // needs nothing
+  fit.cpus_milli = 50;
+  fit.memory.reset();
+  spec.n_procs.value = 100;
+  CHECK(run::capacity(spec, machine, false).note.find(" needs 0.05 CPUs,") != std::string::npos);
+  spec.n_procs.value = 10;
+  fit.cpus_milli = 2500;
+  spec.jobs.emplace_back().name = "plot";  // may run beside it
   capacity = run::capacity(spec, machine, false);
   CHECK(capacity.resources.slots == 10);
   CHECK(capacity.note.empty());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "util/text.hpp"
 
@@ -28,49 +29,37 @@ std::uint32_t wanted_slots(const core::Spec& spec, const host::Machine& machine)
   return machine.cpus;
 }
 
-}  // namespace
-
-namespace {
-
-/// Of the slices of one job, how many find room at the same time, and what for.
+/// How many slices find room at the same time, and what for.
 struct Room {
   std::uint64_t slices = UINT64_MAX;
   std::string why;
 };
 
-Room room_for(const core::JobSpec& job, const core::Resources& machine) {
-  Room room;
-  const auto text = [](double cpus) {
-    std::string number = std::to_string(std::llround(cpus * 1000));  // 2.5 as it is
-    number.insert(number.size() > 3 ? number.size() - 3 : 0, number.size() > 3 ? "." : "0.");
-    number.erase(number.find_last_not_of('0') + 1);
-    if (number.ends_with('.')) number.pop_back();
-    return number;
-  };
-  if (job.memory && *job.memory > 0) {
-    room = {machine.memory / *job.memory, "a slice of " + job.name + " needs " + util::format_size(*job.memory) +
-                                              " of memory, and this process may use " +
-                                              util::format_size(machine.memory)};
-  }
-  if (const auto cpus = job.cpus_milli.value_or(0); cpus > 0) {
-    const auto fit = static_cast<std::uint64_t>(machine.cpus_milli / cpus);
-    if (fit < room.slices) {
-      room = {fit, "a slice of " + job.name + " needs " + text(static_cast<double>(cpus) / 1000) +
-                       (cpus == 1000 ? " CPU" : " CPUs") + ", and this process may use " +
-                       text(static_cast<double>(machine.cpus_milli) / 1000)};
-    }
-  }
-  return room;
+/// 2500 is "2.5".
+std::string cpus_text(std::int64_t milli) {
+  std::ostringstream text;
+  text << static_cast<double>(milli) / 1000;
+  return text.str();
 }
 
-/// Of the job of which most do.
-Room widest_room(const core::Spec& spec, const core::Resources& machine) {
-  Room widest{.slices = 0, .why = {}};
-  for (const core::JobSpec& job : spec.jobs) {
-    if (job.kind != core::JobKind::slices) continue;
-    if (Room room = room_for(job, machine); room.slices > widest.slices) widest = std::move(room);
+/// By what a slice declares that it needs. Of several jobs nobody knows which run beside each other.
+Room declared_room(const core::Spec& spec, const core::Resources& machine) {
+  if (std::ranges::count(spec.jobs, core::JobKind::slices, &core::JobSpec::kind) != 1) return {};
+  const core::JobSpec& job = *std::ranges::find(spec.jobs, core::JobKind::slices, &core::JobSpec::kind);
+  Room room;
+  if (job.memory && *job.memory > 0) {
+    room = {.slices = machine.memory / *job.memory,
+            .why = util::format_size(*job.memory) + " of memory, and this process may use " +
+                   util::format_size(machine.memory)};
   }
-  return widest;
+  const std::int64_t cpus = job.cpus_milli.value_or(0);
+  if (cpus > 0 && static_cast<std::uint64_t>(machine.cpus_milli / cpus) < room.slices) {
+    room = {.slices = static_cast<std::uint64_t>(machine.cpus_milli / cpus),
+            .why = cpus_text(cpus) + (cpus == 1000 ? " CPU" : " CPUs") + ", and this process may use " +
+                   cpus_text(machine.cpus_milli)};
+  }
+  if (!room.why.empty()) room.why = "a slice of " + job.name + " needs " + room.why;
+  return room;
 }
 
 }  // namespace
@@ -89,7 +78,7 @@ Capacity capacity(const core::Spec& spec, const host::Machine& machine, bool cap
     capacity.note =
         util::format_count(capacity.resources.slots) + " at a time, not " + util::format_count(wanted) + ": " + why;
   };
-  if (const Room room = widest_room(spec, capacity.resources); !room.why.empty()) limit(room.slices, room.why);
+  if (const Room room = declared_room(spec, capacity.resources); !room.why.empty()) limit(room.slices, room.why);
   if (machine.descriptors > 0) {
     const std::uint64_t left = machine.descriptors - std::min(machine.descriptors, kOwnDescriptors);
     limit(left / (captured ? kDescriptorsOfCaptured : kDescriptorsOfSlice),
