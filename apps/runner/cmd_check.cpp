@@ -18,6 +18,7 @@
 #include "proc/program.hpp"
 #include "run/capacity.hpp"
 #include "util/text.hpp"
+#include "util/units.hpp"
 
 namespace runner::app {
 
@@ -95,17 +96,10 @@ std::string joined(const List& list, Text text) {
   return util::escape_for_display(all, 2000);
 }
 
-std::string cpus_text(std::int64_t milli) {
-  std::string text = std::to_string(milli / 1000);
-  if (milli % 1000 == 0) return text;
-  text += "." + std::to_string(1000 + milli % 1000).substr(1);
-  return text.substr(0, text.find_last_not_of('0') + 1);
-}
-
 /// What one slice takes.
 std::string needs_text(const core::Spec& spec, const core::JobSpec& job) {
   std::string text;
-  if (job.cpus_milli) text += line("cpus", cpus_text(*job.cpus_milli));
+  if (job.cpus_milli) text += line("cpus", util::format_milli(*job.cpus_milli));
   if (job.memory) text += line("memory", util::format_size(*job.memory));
   if (!job.uses.empty()) {
     text += line("uses", joined(job.uses, [&](const core::Use& use) {

@@ -46,6 +46,7 @@ std::string command_of(const RecordedRun& run, const core::AttemptRecord& record
 /// Of a run behind which another was begun, so that --resume goes on with that: the slices that are left, in a run of
 /// their own. "" for the last run.
 std::string rerun_command(const StatusCommand& command, RecordedRun& run, const report::StatusSource& source) {
+  if (!command.run_id) return {};
   const auto last = run.reader->find_run(std::nullopt);
   if (!last || !*last || (*last)->info.id == run.stored.info.id) return {};
   std::string text = "runner " + run_arguments(command.common, run.stored.info.spec_path);

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include "host/port.hpp"
 #include "util/fd.hpp"
 #include "util/text.hpp"
 #include "util/trust.hpp"
+#include "util/units.hpp"
 
 namespace runner::app {
 
@@ -130,10 +130,8 @@ bool fits(const core::Spec& spec, const host::Machine& machine) {
       return false;
     }
     if (job.cpus_milli && *job.cpus_milli > std::int64_t{machine.cpus} * 1000) {
-      std::ostringstream needed;  // 2.5 as it is
-      needed << static_cast<double>(*job.cpus_milli) / 1000;
-      complain("cpus: a slice of " + job.name + " needs " + needed.str() + ", this process may use " +
-               std::to_string(machine.cpus));
+      complain("cpus: a slice of " + job.name + " needs " + util::format_milli(*job.cpus_milli) +
+               ", this process may use " + std::to_string(machine.cpus));
       return false;
     }
   }

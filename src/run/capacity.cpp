@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "util/text.hpp"
+#include "util/units.hpp"
 
 namespace runner::run {
 
@@ -35,13 +35,6 @@ struct Room {
   std::string why;
 };
 
-/// 2500 is "2.5".
-std::string cpus_text(std::int64_t milli) {
-  std::ostringstream text;
-  text << static_cast<double>(milli) / 1000;
-  return text.str();
-}
-
 /// By what a slice declares that it needs. Of several jobs nobody knows which run beside each other.
 Room declared_room(const core::Spec& spec, const core::Resources& machine) {
   if (std::ranges::count(spec.jobs, core::JobKind::slices, &core::JobSpec::kind) != 1) return {};
@@ -55,8 +48,8 @@ Room declared_room(const core::Spec& spec, const core::Resources& machine) {
   const std::int64_t cpus = job.cpus_milli.value_or(0);
   if (cpus > 0 && static_cast<std::uint64_t>(machine.cpus_milli / cpus) < room.slices) {
     room = {.slices = static_cast<std::uint64_t>(machine.cpus_milli / cpus),
-            .why = cpus_text(cpus) + (cpus == 1000 ? " CPU" : " CPUs") + ", and this process may use " +
-                   cpus_text(machine.cpus_milli)};
+            .why = util::format_milli(cpus) + (cpus == 1000 ? " CPU" : " CPUs") + ", and this process may use " +
+                   util::format_milli(machine.cpus_milli)};
   }
   if (!room.why.empty()) room.why = "a slice of " + job.name + " needs " + room.why;
   return room;

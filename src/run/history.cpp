@@ -26,8 +26,9 @@ void History::add(const core::AttemptRecord& record) {
   keep(moved);
 }
 
-void History::add(const core::AttemptId& id, const core::Counted& counted) {
-  if (index_now(id.slice)) view_.add_counted(counted);
+void History::add(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated) {
+  const auto index = index_now(id.slice);
+  if (index && !outdated.contains(*index)) view_.add_counted(counted);
 }
 
 void History::add_again(const core::AttemptRecord& record, const core::IntervalSet& outdated) {
@@ -41,11 +42,6 @@ void History::add_again(const core::AttemptRecord& record, const core::IntervalS
     plan_.attempted[*index] = ++moved.id.number;
   }
   view_.add_record(moved, false);
-}
-
-void History::add_again(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated) {
-  const auto index = index_now(id.slice);
-  if (index && !outdated.contains(*index)) view_.add_counted(counted);
 }
 
 bool History::is_still_at(std::uint64_t then, std::uint64_t now) const {

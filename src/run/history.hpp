@@ -22,12 +22,11 @@ class History {
 
   /// The last attempt of a slice; in the order of the record.
   void add(const core::AttemptRecord& record);
-  /// After all attempts.
-  void add(const core::AttemptId& id, const core::Counted& counted);
+  /// After all attempts; of `outdated` slices nothing counts.
+  void add(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated = {});
 
-  /// All once more, into an empty view: `outdated` slices do not count any more.
+  /// Once more, into an empty view, where `outdated` slices have not succeeded.
   void add_again(const core::AttemptRecord& record, const core::IntervalSet& outdated);
-  void add_again(const core::AttemptId& id, const core::Counted& counted, const core::IntervalSet& outdated);
 
   /// Whether the slice that had the index `then` is the one that has the index `now`, as far as anything is recorded
   /// of it.

@@ -101,7 +101,8 @@ class ResumePlan {
     if (auto refusal = select()) return refusal;
     if (auto refusal = read_histories()) return refusal;
     for (std::size_t j = 0; j < jobs().size(); ++j) session_.plans[j].succeeded = histories_[j].succeeded();
-    if (auto refusal = redo_outdated(wanted)) return refusal;
+    narrow(wanted);
+    if (auto refusal = redo_outdated()) return refusal;
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
@@ -163,27 +164,29 @@ class ResumePlan {
     return std::nullopt;
   }
 
-  /// What --slices leaves of them.
-  [[nodiscard]] core::IntervalSet chosen(std::size_t job, const core::JobSelection& wanted) const {
-    return request_.slices.empty() ? selections_[job]
-                                   : selections_[job].intersect(wanted[job].value_or(core::IntervalSet()));
+  /// What --slices leaves of what the run was begun with.
+  void narrow(const core::JobSelection& wanted) {
+    for (std::size_t j = 0; j < jobs().size(); ++j) {
+      chosen_.push_back(request_.slices.empty() ? selections_[j]
+                                                : selections_[j].intersect(wanted[j].value_or(core::IntervalSet())));
+    }
   }
 
   /// What is outdated has not succeeded any more, whether it is to run this time or not; that is in the record with the
   /// resume, so that it outlives it.
-  std::optional<Refusal> redo_outdated(const core::JobSelection& wanted) {
+  std::optional<Refusal> redo_outdated() {
     std::vector<JobBefore> before;
     for (std::size_t j = 0; j < jobs().size(); ++j) {
       before.push_back({.history = &histories_[j],
                         .succeeded = session_.plans[j].succeeded,
-                        .first = chosen(j, wanted).without(session_.plans[j].succeeded),
+                        .first = chosen_[j].without(session_.plans[j].succeeded),
                         .was_part_of_run = stored_.jobs[j].selection != kLeftOut});
     }
     session_.outdated = find_outdated(jobs(), before);
     std::map<std::uint32_t, core::IntervalSet> by_job;
     for (const auto& [job, slices, why] : session_.outdated) {
       by_job[job].insert(slices);
-      session_.notices.push_back(again_text(job, slices, chosen(job, wanted)) + ", because " + why);
+      session_.notices.push_back(again_text(job, slices) + ", because " + why);
     }
     for (const auto& [job, slices] : by_job) {
       session_.plans[job].succeeded = session_.plans[job].succeeded.without(slices);
@@ -193,14 +196,13 @@ class ResumePlan {
   }
 
   /// "merge runs again", "2 slices of b are to run again, in a resume that they are part of"
-  [[nodiscard]] std::string again_text(std::uint32_t job, const core::IntervalSet& slices,
-                                       const core::IntervalSet& chosen) const {
+  [[nodiscard]] std::string again_text(std::uint32_t job, const core::IntervalSet& slices) const {
     const bool is_whole = slices.count() == selections_[job].count();
     const bool is_one = is_whole || slices.count() == 1;
     const std::string who =
         is_whole ? jobs()[job].name
                  : util::format_count(slices.count()) + (is_one ? " slice of " : " slices of ") + jobs()[job].name;
-    if (!slices.intersect(chosen).empty()) return who + (is_one ? " runs again" : " run again");
+    if (!slices.intersect(chosen_[job]).empty()) return who + (is_one ? " runs again" : " run again");
     return who + (is_one ? " is to run again, in a resume that it is part of"
                          : " are to run again, in a resume that they are part of");
   }
@@ -215,8 +217,7 @@ class ResumePlan {
     if (read) {
       read = reader_.counted(
           stored_.info.id,
-          [&](const core::AttemptId& id, const core::Counted& counted) { history.add_again(id, counted, outdated); },
-          job);
+          [&](const core::AttemptId& id, const core::Counted& counted) { history.add(id, counted, outdated); }, job);
     }
     if (!read) return Refusal{read.error().message, Refusal::Why::record};
     return std::nullopt;
@@ -231,7 +232,7 @@ class ResumePlan {
         if (const auto foreign = wanted[j]->without(selections_[j]); !foreign.empty())
           return refuse_foreign(request_, session_.run.id, jobs()[j], selections_[j], foreign);
       }
-      core::IntervalSet todo = chosen(j, wanted).without(plan.succeeded);
+      core::IntervalSet todo = chosen_[j].without(plan.succeeded);
       const store::NewRun::Job& before = stored_.jobs[j];
       const bool is_done = todo.empty() && before.state == core::State::completed;
       // Of hooks and services plan_hooks() knows.
@@ -295,6 +296,7 @@ class ResumePlan {
   store::Reader& reader_;
   Session& session_;
   std::vector<core::IntervalSet> selections_;  // by job, as the rest
+  std::vector<core::IntervalSet> chosen_;      // of these, what this resume is about
   std::vector<History> histories_;
   std::vector<bool> is_partial_;
 };

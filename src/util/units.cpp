@@ -223,4 +223,12 @@ std::string format_count(std::uint64_t n) {
   return text;
 }
 
+std::string format_milli(std::int64_t milli) {
+  std::string text = std::to_string(milli / 1000);
+  if (milli % 1000 == 0) return text;
+  text += "." + std::to_string(1000 + milli % 1000).substr(1);
+  text.erase(text.find_last_not_of('0') + 1);
+  return text;
+}
+
 }  // namespace runner::util

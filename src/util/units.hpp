@@ -25,5 +25,7 @@ Result<std::uint64_t> parse_size(std::string_view text);
 std::string format_size(std::uint64_t bytes);
 /// 1234567 -> "1,234,567"
 std::string format_count(std::uint64_t n);
+/// Thousandths, not negative: 2500 -> "2.5", 2000 -> "2".
+std::string format_milli(std::int64_t milli);
 
 }  // namespace runner::util
