@@ -78,6 +78,10 @@ class Harness : public exec::ExecutorEvents {
     endings[id.slice] = std::move(ending);
     if (on_finished) on_finished(id);
   }
+  void followed(const core::AttemptId& id, core::Ending ending, const core::AttemptId& next) override {
+    finished(id, std::move(ending));
+    log.push_back("followed " + std::to_string(next.slice));
+  }
   void backpressure(const std::string& reason) override { shortages.push_back(reason); }
   void logs_failed(const std::string& reason) override { log_failures.push_back(reason); }
   void held(bool held) override { holds.push_back(held); }

@@ -44,7 +44,9 @@ struct JobPlan {
   bool is_service = false;
   bool is_teardown = false;  ///< runs also when the run is stopped, if anything it is to clear up after has begun
   bool has_begun = false;    ///< in an earlier session
-  int priority = 0;          ///< ready slices of jobs with a higher one go first
+  /// Its slices may be launched in the slot of one that has ended before that end was looked at, where they are short.
+  bool may_follow = false;
+  int priority = 0;  ///< ready slices of jobs with a higher one go first
 };
 
 }  // namespace runner::core

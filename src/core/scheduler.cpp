@@ -81,6 +81,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
           break;
       }
     }
+    void operator()(const Recalled&) const { self.on_recalled(actions); }
     void operator()(const Hold& hold) const { self.hold(hold.held, now); }
     void operator()(const Tick&) const {
       self.wake_.reset();
@@ -97,6 +98,8 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
   follow_jobs(actions);
   launch_services(actions);
   launch_ready(actions);
+  // Not after anything else: that would bring back what was recalled for its sake.
+  if (std::holds_alternative<Finished>(input) || std::holds_alternative<Claimed>(input)) offer_ahead(actions);
   claim_ahead(now, actions);
   conclude(actions);
 }
@@ -158,7 +161,11 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   }
   const std::uint32_t slot = it->second.slot;
   running_.erase(it);
-  if (slot < capacity_.slots && free_slots_.size() + used_.slots < capacity_.slots) free_slots_.insert(slot);
+  if (finished.next) {
+    follow(*finished.next, slot, now, actions);
+  } else if (slot < capacity_.slots && free_slots_.size() + used_.slots < capacity_.slots) {
+    free_slots_.insert(slot);
+  }
   fill_slots();
   retry_or_count(settled, now, actions);
 }
@@ -257,6 +264,7 @@ void Scheduler::stop_teardowns(TimePoint now, Actions& actions) {
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (how <= job.stop) return;
+  offers_stopped_ = !offers_.empty();
   if (job.stop == Stop::none) drop_what_waits(j, actions);
   job.stop = how;
   for (auto& [id, attempt] : running_) {
@@ -288,13 +296,18 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
 void Scheduler::launch_ready(Actions& actions) {
   while (JobQueue* job = next_to_launch()) {
     const AttemptId id = job->take_claim();
-    const Resources& need = job->plan().need;
-    used_.slots += 1;
-    used_.cpus_milli += need.cpus_milli;
-    used_.memory += need.memory;
-    for (const Use& use : job->plan().uses) limits_left_[use.limit] -= use.amount;
+    occupy(*job);
     launch(id, free_slots_.extract(free_slots_.begin()).value(), actions);
   }
+}
+
+/// By one slice of this job.
+void Scheduler::occupy(const JobQueue& job) {
+  const Resources& need = job.plan().need;
+  used_.slots += 1;
+  used_.cpus_milli += need.cpus_milli;
+  used_.memory += need.memory;
+  for (const Use& use : job.plan().uses) limits_left_[use.limit] -= use.amount;
 }
 
 /// The first by rank that has a claim and room in its own share. One that does not fit beside what runs holds back
@@ -325,6 +338,11 @@ std::size_t Scheduler::share_left(const JobQueue& job) const {
 }
 
 void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions) {
+  count_launch(id, slot, actions);
+  actions.emplace_back(Launch{id, slot});
+}
+
+void Scheduler::count_launch(const AttemptId& id, std::uint32_t slot, Actions& actions) {
   JobQueue& job = jobs_[id.job];
   ++job.running;
   job.has_begun = true;
@@ -332,7 +350,6 @@ void Scheduler::launch(const AttemptId& id, std::uint32_t slot, Actions& actions
   running_[id].slot = slot;
   promised_.erase(id);
   ++launches_;
-  actions.emplace_back(Launch{id, slot});
 }
 
 /// Keeps the free slots and `window_` more supplied with durable claims, by rank; of one job never more than it may

@@ -33,7 +33,9 @@ struct ServiceReady {
 struct Finished {
   AttemptId id;
   Ending ending;
-};  ///< as the executor saw it
+  std::optional<AttemptId> next{};  ///< was offered, and has been launched in its slot since
+};                                  ///< as the executor saw it
+struct Recalled {};                 ///< what was offered and has not followed yet will not any more
 enum class Control : std::uint8_t {
   drain,
   terminate,
@@ -47,8 +49,8 @@ struct Tick {};  ///< the time asked for by WakeAt has come
 struct RecordWaits {
   bool waits = false;
 };  ///< nothing can be recorded for now, or can again: nothing is launched meanwhile, whatever is claimed
-using Input = std::variant<Start, Claimed, Started, ServiceReady, Finished, Control, Hold, Tick, Steer, Scale, Throttle,
-                           RecordWaits>;
+using Input = std::variant<Start, Claimed, Started, ServiceReady, Finished, Recalled, Control, Hold, Tick, Steer, Scale,
+                           Throttle, RecordWaits>;
 
 // ---- actions
 struct Claim {
@@ -61,6 +63,13 @@ struct Launch {
   AttemptId id;
   std::uint32_t slot = 0;
 };
+struct Offer {
+  AttemptId id;
+};  ///< may be launched, unasked, in the slot of any attempt that succeeds
+struct Follow {
+  AttemptId id;
+  std::uint32_t slot = 0;
+};  ///< one that was offered has been launched
 struct Terminate {
   AttemptId id;
 };  ///< TERM (and CONT) to its whole tree
@@ -116,8 +125,8 @@ struct WakeAt {
   util::TimePoint at;
 };               ///< replaces any earlier wish
 struct Done {};  ///< nothing runs and nothing is left to start
-using Action = std::variant<Claim, Unclaim, Launch, Terminate, Kill, Withdraw, Settle, Abandon, Halt, MoveJob,
-                            DisableSlice, EnableSlice, Suspend, Continue, MoveRun, Steered, WakeAt, Done>;
+using Action = std::variant<Claim, Unclaim, Launch, Offer, Follow, Terminate, Kill, Withdraw, Settle, Abandon, Halt,
+                            MoveJob, DisableSlice, EnableSlice, Suspend, Continue, MoveRun, Steered, WakeAt, Done>;
 using Actions = std::vector<Action>;
 
 class Scheduler {
@@ -128,6 +137,15 @@ class Scheduler {
 
   /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
   void step(const Input& input, util::TimePoint now, Actions& actions);
+
+  // Offers: slices that end faster than the loop can answer are launched ahead of it. Only where nothing else can come
+  // of an end than that the next one starts; before any input but Claimed, Started and Finished they are to be
+  // recalled.
+  /// Whether the executor takes offers; none are made before this says so.
+  void allow_offers(bool allowed) { offers_allowed_ = allowed; }
+  [[nodiscard]] bool has_offers() const { return !offers_.empty(); }
+  /// What was offered could be launched now, or may not be any more.
+  [[nodiscard]] bool wants_recall() const;
 
   /// Slices and hooks.
   [[nodiscard]] std::size_t running() const { return used_.slots; }
@@ -210,12 +228,18 @@ class Scheduler {
   // of claims and launches
   void launch_ready(Actions& actions);
   void launch(const AttemptId& id, std::uint32_t slot, Actions& actions);
+  void count_launch(const AttemptId& id, std::uint32_t slot, Actions& actions);
   void claim_ahead(util::TimePoint now, Actions& actions);
   void claim(const AttemptId& id, util::TimePoint now, Actions& actions);
   void on_claimed(std::uint64_t count, util::TimePoint now);
   [[nodiscard]] JobQueue* next_to_launch();
   [[nodiscard]] std::size_t share_left(const JobQueue& job) const;
   [[nodiscard]] bool fits(const Resources& need) const;
+  void occupy(const JobQueue& job);
+  // of offers: scheduler_offers.cpp
+  void offer_ahead(Actions& actions);
+  void follow(const AttemptId& id, std::uint32_t slot, util::TimePoint now, Actions& actions);
+  void on_recalled(Actions& actions);
   // of time
   void set_timeout(const AttemptId& id, Running& attempt);
   void set_timeouts_of(std::uint32_t job);
@@ -252,6 +276,9 @@ class Scheduler {
   std::size_t launches_ = 0;                  ///< since rate_since_
   util::TimePoint rate_since_{};
   util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
+  bool offers_allowed_ = false;
+  std::deque<AttemptId> offers_;  ///< durable claims that the executor has and may launch
+  bool offers_stopped_ = false;   ///< a job was stopped, perhaps one of theirs
   std::optional<util::TimePoint> wake_;
 };
 

@@ -226,4 +226,18 @@ util::Result<ExpandedAttempt> expand_attempt(const Spec& spec, const JobSpec& jo
   return attempt;
 }
 
+void ExpandedAttempt::set_slot(std::uint32_t slot) {
+  constexpr std::string_view name = "RUNNER_SLOT=";
+  const auto entry = std::ranges::find_if(env, [&](const std::string& one) { return one.starts_with(name); });
+  if (entry != env.end()) *entry = std::string(name) + std::to_string(slot);
+}
+
+bool is_slot_only_in_environment(const Spec& spec, const JobSpec& job) {
+  auto here = expand_attempt(spec, job, {.slot = 0, .run_id = {}});
+  const auto there = expand_attempt(spec, job, {.slot = 1, .run_id = {}});
+  if (!here || !there) return false;
+  here->set_slot(1);
+  return *here == *there;
+}
+
 }  // namespace runner::core

@@ -161,8 +161,15 @@ struct ExpandedAttempt {
   std::string stdin_path;            ///< absolute; "" for /dev/null
   std::string stdout_path;           ///< absolute; "" for the log file
   std::vector<std::string> outputs;  ///< absolute
+
+  /// In RUNNER_SLOT; for jobs of which nothing else depends on the slot.
+  void set_slot(std::uint32_t slot);
+  bool operator==(const ExpandedAttempt&) const = default;
 };
 util::Result<ExpandedAttempt> expand_attempt(const Spec& spec, const JobSpec& job, const AttemptContext& context);
+
+/// Whether its attempts may be expanded before their slot is known; set_slot() does the rest.
+bool is_slot_only_in_environment(const Spec& spec, const JobSpec& job);
 
 /// Gives the services their ports - `port` of each that has one, or free_port() for `auto` - as {port} in their
 /// commands and as RUNNER_SERVICE_<NAME>_PORT in the environment of everything.

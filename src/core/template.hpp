@@ -58,6 +58,7 @@ class TextTemplate {
 struct ExpandedCommand {
   std::vector<std::string> argv;  ///< argv[0] is looked up in PATH unless it has a slash
   bool through_shell = false;     ///< argv is then {"/bin/sh", "-c", text}
+  bool operator==(const ExpandedCommand&) const = default;
 };
 
 /// A command: a shell string, or a list of arguments.

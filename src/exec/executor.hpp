@@ -27,7 +27,8 @@ struct LaunchRequest {
   const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
 };
 
-/// What an executor tells the run loop. Called from the loop's thread, never from inside an Executor function.
+/// What an executor tells the run loop. Called from the loop's thread, never from inside an Executor function but
+/// recall().
 class ExecutorEvents {
  public:
   /// `log`: the file its output goes to while it runs, relative to the run directory.
@@ -35,6 +36,8 @@ class ExecutorEvents {
   /// Exactly once per launch(), after started() if there was one. A failed exec is an Ending (not_started).
   /// Outcomes here: succeeded, failed, killed, out_of_memory, not_started, missing_output; cancelled where withdrawn.
   virtual void finished(const core::AttemptId& id, core::Ending ending) = 0;
+  /// As finished(); and `next`, which was offered, has been launched in its slot. Its started() comes later.
+  virtual void followed(const core::AttemptId& id, core::Ending ending, const core::AttemptId& next) = 0;
   /// No process could be made for now (EAGAIN, ENOMEM, EMFILE): the attempt waits and is launched when one can.
   /// Said once per spell; `reason` is for people.
   virtual void backpressure(const std::string& reason) = 0;
@@ -68,6 +71,13 @@ class Executor {
   virtual void signal(const core::AttemptId& id, How how) = 0;
   /// Reads on after OutputTap::ready() has become true again.
   virtual void resume_output() = 0;
+  /// Whether offer() may be called while there are so many slots.
+  [[nodiscard]] virtual bool takes_offers(std::uint32_t /*slots*/) const { return false; }
+  /// Launched in the slot of an attempt that succeeds, when this is the first of what was offered; followed() tells.
+  /// The request's own slot is none yet: set_slot() does for it.
+  virtual void offer(LaunchRequest /*request*/) {}
+  /// Tells, before it returns, what was launched so. What else was offered is forgotten: nothing follows any more.
+  virtual void recall() {}
 };
 
 }  // namespace runner::exec

@@ -32,13 +32,14 @@ bool is_success(const core::JobSpec* job, int code) {
 
 void LocalExecutor::Impl::launch(LaunchRequest request) {
   const bool others_wait = waiting_.size() > held_back_.size();
+  if (!others_wait && launch_in_lane(request)) return;
   if (others_wait || !try_launch(request)) waiting_.push_back(std::move(request));
 }
 
 Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
   const auto found = slots_.find(request.slot);
   if (found != slots_.end()) return found->second;
-  return slots_.try_emplace(request.slot, SlotLog(options_.run_dir, request.slot)).first->second;
+  return slots_.try_emplace(request.slot, options_.run_dir, request.slot).first->second;
 }
 
 /// False: nothing was done, a process cannot be made now.
@@ -49,9 +50,9 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   const std::uint64_t oom_kills = oom_.kills();
   const auto started_at = util::wall_now();
   const auto launched_at = util::steady_now();
-  auto child = starter_.start(request, slot.log);
-  const bool has_log = slot.log.is_open();
-  if (!child) slot.log.close();
+  auto child = starter_.start(request, *slot.log);
+  const bool has_log = slot.log->is_open();
+  if (!child) slot.log->close();
   if (!child && Starter::is_shortage(child.error())) {
     wait_for_resources(child.error().message);
     return false;
@@ -67,7 +68,7 @@ bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
   running.oom_kills = oom_kills;
   running.started_at = started_at;
   running.launched_at = launched_at;
-  notes_.add(StartedNote{running.request.id, running.pid, started_at, slot.log.path()});
+  notes_.add(StartedNote{running.request.id, running.pid, started_at, slot.log->path()});
   return true;
 }
 
@@ -75,14 +76,18 @@ void LocalExecutor::Impl::run(LaunchRequest& request, Slot& slot, Starter::Child
   Running& running = slot.running.emplace();
   running.pid = child.pid;
   const auto limit = request.job == nullptr ? std::nullopt : request.job->log_limit;
-  slot.log.begin(limit);
+  slot.log->begin(limit);
   if (options_.tap != nullptr) {
-    running.capture = std::make_unique<Capture>(io_, *options_.tap, slot.log, Capture::Source{request.id, request.key},
+    running.capture = std::make_unique<Capture>(io_, *options_.tap, *slot.log, Capture::Source{request.id, request.key},
                                                 std::move(child.out), std::move(child.err));
   }
   watcher_.watch(child.pid, std::move(child.pidfd), request.slot);
   running.request = std::move(request);
-  if (limit && !std::exchange(polling_logs_, true)) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
+  if (limit) poll_logs_soon();
+}
+
+void LocalExecutor::Impl::poll_logs_soon() {
+  if (!std::exchange(polling_logs_, true)) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
 }
 
 void LocalExecutor::Impl::not_started(const LaunchRequest& request, std::string detail, core::Outcome outcome) {
@@ -125,16 +130,23 @@ void LocalExecutor::Impl::on_exit(pid_t pid, std::uint32_t index) {
   running.runtime = util::steady_now() - running.launched_at;
   running.exited_at = util::wall_now_after(running.started_at, running.runtime);
   running.runtime -= running.stood_until(util::steady_now());
+  if (!has_ended(slot)) return;
+  notes_.deliver();
+  launch_waiting();
+}
+
+/// Its own process has exited. False: the rest of it has not ended, or is not read yet.
+bool LocalExecutor::Impl::has_ended(Slot& slot) {
+  Running& running = *slot.running;
   if (running.standing != Standing::no) continue_what_is_left(running);
   if (running.is_being_ended()) {
     schedule_tree_round(util::Duration::zero());
-    return;
+    return false;
   }
-  proc::kill_group(pid);  // what it has left behind in its group; the zombie pins the number
-  if (running.capture && !options_.tap->ready()) return;  // resume_output() goes on
+  proc::kill_group(running.pid);  // what it has left behind in its group; the zombie pins the number
+  if (running.capture && !options_.tap->ready()) return false;  // resume_output() goes on
   complete(slot);
-  notes_.deliver();
-  launch_waiting();
+  return true;
 }
 
 /// Reaps what has exited, puts the log away, tells the end.
@@ -148,9 +160,7 @@ void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   if (!detail.empty()) ending.detail = std::move(detail);
   // Members of the group that were killed above may not be dead yet; the number is theirs until they are.
   const bool others = !running.exited || proc::group_exists(running.pid);
-  ending.log = slot.log.end(running.request.log, others);
-  ending.output_lost = !slot.log.problem().empty();
-  if (ending.output_lost) ending.detail += (ending.detail.empty() ? "" : "; ") + slot.log.problem();
+  put_away(*slot.log, running, others, ending);
   notes_.add(FinishedNote{running.request.id, std::move(ending)});
 }
 
@@ -196,6 +206,7 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
 void LocalExecutor::Impl::on_report(pid_t sender, const core::Report& report) {
   const auto process = proc::read_process(sender);
   if (!process) return;
+  gather(Lanes::Take::all);
   const Running* running = find_running([&](const Running& candidate) { return candidate.pid == process->group; });
   if (running == nullptr) {
     const std::string environment = proc::environment_of(sender);
@@ -209,9 +220,9 @@ void LocalExecutor::Impl::on_report(pid_t sender, const core::Report& report) {
 void LocalExecutor::Impl::poll_logs() {
   polling_logs_ = false;
   for (auto& [number, slot] : slots_) {
-    if (!slot.running || !slot.log.has_limit()) continue;
+    if (!slot.running || !slot.log->has_limit()) continue;
     polling_logs_ = true;
-    slot.log.enforce_limit();
+    slot.log->enforce_limit();
   }
   if (polling_logs_) at(log_timer_, kLogPoll, [](Impl& self) { self.poll_logs(); });
 }
@@ -236,8 +247,10 @@ void LocalExecutor::Impl::resume_output() {
 
 /// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.
 void LocalExecutor::Impl::reap_inherited() {
-  proc::reap_inherited([this](pid_t pid) {
-    return find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
+  lanes_.while_still([this](const auto& is_in_lane) {
+    proc::reap_inherited([&](pid_t pid) {
+      return is_in_lane(pid) || find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
+    });
   });
 }
 
@@ -247,6 +260,8 @@ void LocalExecutor::Impl::reap_inherited_regularly() {
 }
 
 void LocalExecutor::Impl::shut_down() {
+  lanes_.recall();
+  gather(Lanes::Take::all);
   std::vector<proc::TreeRoot> roots;
   for (const auto& [number, slot] : slots_) {
     if (slot.running) roots.push_back(root_of(*slot.running));
@@ -289,6 +304,18 @@ void LocalExecutor::signal(const core::AttemptId& id, How how) {
 
 void LocalExecutor::resume_output() {
   impl_->resume_output();
+}
+
+bool LocalExecutor::takes_offers(std::uint32_t slots) const {
+  return impl_->takes_offers(slots);
+}
+
+void LocalExecutor::offer(LaunchRequest request) {
+  impl_->offer(std::move(request));
+}
+
+void LocalExecutor::recall() {
+  impl_->recall();
 }
 
 }  // namespace runner::exec

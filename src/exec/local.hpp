@@ -22,6 +22,9 @@ class LocalExecutor final : public Executor {
   /// An attempt that was signalled ends (finished()) only when nothing of its tree is alive.
   void signal(const core::AttemptId& id, How how) override;
   void resume_output() override;
+  [[nodiscard]] bool takes_offers(std::uint32_t slots) const override;
+  void offer(LaunchRequest request) override;
+  void recall() override;
 
  private:
   class Impl;

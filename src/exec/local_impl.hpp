@@ -1,5 +1,6 @@
-// LocalExecutor::Impl: what its three parts - launching and ending (local.cpp), ending by force (local_tree.cpp), being
-// suspended (local_still.cpp) - have in common. Private to exec/; owned by the LocalExecutor.
+// LocalExecutor::Impl: what its parts - launching and ending (local.cpp), following each other in lanes
+// (local_lanes.cpp), ending by force (local_tree.cpp), being suspended (local_still.cpp) - have in common. Private to
+// exec/; owned by the LocalExecutor.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "exec/cookie.hpp"
+#include "exec/lanes.hpp"
 #include "exec/local.hpp"
 #include "exec/notes.hpp"
 #include "exec/notify_socket.hpp"
@@ -40,15 +42,16 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
         notes_(io, events),
         notify_(io, options_.run_dir, "runner/" + options_.run_id + "/" + std::to_string(engine_.pid),
                 [this](pid_t sender, const core::Report& report) { on_report(sender, report); }),
-        starter_({options_.run_dir, cookie_prefix_, options_.tap != nullptr, !options_.force_sigchld, notify_.address(),
-                  options_.umask}),
+        starter_(starter_options(!options_.force_sigchld)),
         oom_(options_.oom_counter.empty() ? proc::OomCounter() : proc::OomCounter(options_.oom_counter)),
         watcher_(io, [this](pid_t pid, std::uint32_t slot) { on_exit(pid, slot); }),
         retry_timer_(io),
         log_timer_(io),
         tree_timer_(io),
         still_timer_(io),
-        inherited_timer_(io) {
+        lane_timer_(io),
+        inherited_timer_(io),
+        lanes_({.starter = starter_options(false), .wake = [this] { collect_soon(); }}) {
     if (options_.tap != nullptr) options_.tap = &gate_.emplace(*options_.tap, notes_);
     proc::open_standard_descriptors();
     proc::keep_zombies();
@@ -57,6 +60,9 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void launch(LaunchRequest request);
   void signal(const core::AttemptId& id, How how);
   void resume_output();
+  [[nodiscard]] bool takes_offers(std::uint32_t slots) const;
+  void offer(LaunchRequest request);
+  void recall();
   void reap_inherited_regularly();
   void shut_down();
 
@@ -74,9 +80,20 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void on_exit(pid_t pid, std::uint32_t index);
   void complete(Slot& slot, std::string detail = {});
   core::Ending judge(const Running& running, const std::optional<proc::ExitStatus>& exit);
+  bool has_ended(Slot& slot);
   void poll_logs();
+  void poll_logs_soon();
   void reap_inherited();
   void on_report(pid_t sender, const core::Report& report);
+
+  // following each other: local_lanes.cpp
+  [[nodiscard]] Starter::Options starter_options(bool use_pidfd) const;
+  bool launch_in_lane(LaunchRequest& request);
+  void collect_soon();
+  void collect_regularly();
+  void collect();
+  void gather(Lanes::Take take);
+  void take_over(Lanes::HandedOver one);
 
   // being suspended: local_still.cpp
   void suspend(Running& running);
@@ -104,6 +121,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   Notes notes_;
   std::optional<TapGate> gate_;  ///< options_.tap, where there is one
   NotifySocket notify_;
+  std::optional<std::uint64_t> descriptor_limit_ = proc::raise_descriptor_limit();  ///< the children's
   Starter starter_;
   proc::OomCounter oom_;
   proc::ChildWatcher watcher_;
@@ -115,12 +133,16 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   bool polling_logs_ = false;
   asio::steady_timer tree_timer_;
   asio::steady_timer still_timer_;
+  asio::steady_timer lane_timer_;
+  bool is_collecting_regularly_ = false;
+  int unsettled_ = 0;  ///< of what lanes have handed over; told, or about to be
   util::Duration still_delay_{};
   bool still_round_due_ = false;         ///< at once
   std::set<core::AttemptId> held_back_;  ///< of waiting_: suspended
   asio::steady_timer inherited_timer_;
   util::Duration tree_delay_{};
   bool tree_round_due_ = false;  ///< at once
+  Lanes lanes_;                  ///< last: its threads call back
 };
 
 /// nullptr: there is none.

@@ -32,6 +32,8 @@ void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
     waiting_.erase(queued);
     return;
   }
+  lanes_.hand_over(id);
+  gather(Lanes::Take::long_ones);
   Running* found = find_running([&](const Running& candidate) { return candidate.request.id == id; });
   if (found == nullptr || how == How::withdraw) return;
   Running& running = *found;

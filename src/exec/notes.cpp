@@ -12,6 +12,7 @@ struct Teller {
   ExecutorEvents& events;
   void operator()(StartedNote& note) const { events.started(note.id, note.pid, note.at, note.log); }
   void operator()(FinishedNote& note) const { events.finished(note.id, std::move(note.ending)); }
+  void operator()(FollowedNote& note) const { events.followed(note.id, std::move(note.ending), note.next); }
   void operator()(BackpressureNote& note) const { events.backpressure(note.reason); }
   void operator()(LogsFailedNote& note) const { events.logs_failed(note.reason); }
   void operator()(HeldNote& note) const { events.held(note.held); }
@@ -24,13 +25,19 @@ struct Notes::Impl {
   boost::asio::io_context& io;
   ExecutorEvents& events;
   std::vector<Note> notes{};
+  std::size_t next = 0;  ///< of notes: those before it were delivered
   bool posted = false;
 
   void deliver() {
     posted = false;
-    std::vector<Note> now;
-    now.swap(notes);  // callbacks launch, and so add more
-    for (auto& note : now) std::visit(Teller{events}, note);
+    // Callbacks launch, and so add more; one that delivers leaves nothing of what there is now.
+    for (const std::size_t end = notes.size(); next < end && next < notes.size();) {
+      Note note = std::move(notes[next++]);
+      std::visit(Teller{events}, note);
+    }
+    if (next < notes.size()) return;
+    notes.clear();
+    next = 0;
   }
 };
 

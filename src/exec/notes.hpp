@@ -25,6 +25,11 @@ struct FinishedNote {
   core::AttemptId id;
   core::Ending ending;
 };
+struct FollowedNote {
+  core::AttemptId id;
+  core::Ending ending;
+  core::AttemptId next;
+};
 struct BackpressureNote {
   std::string reason;
 };
@@ -38,7 +43,8 @@ struct ReportedNote {
   core::AttemptId id;
   core::Report report;
 };
-using Note = std::variant<StartedNote, FinishedNote, BackpressureNote, LogsFailedNote, HeldNote, ReportedNote>;
+using Note =
+    std::variant<StartedNote, FinishedNote, FollowedNote, BackpressureNote, LogsFailedNote, HeldNote, ReportedNote>;
 
 class Notes {
  public:
@@ -46,7 +52,8 @@ class Notes {
   Notes(boost::asio::io_context& io, ExecutorEvents& events);
   /// Delivered in order, from the loop.
   void add(Note note);
-  /// Delivers what there is now; only from the loop, never from inside a call to the executor.
+  /// Delivers what there is now, in order also where a callback does it again; only from the loop, never from inside a
+  /// call to the executor.
   void deliver();
 
  private:

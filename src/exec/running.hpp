@@ -52,13 +52,20 @@ struct Running {
     return stood + (stood_since ? now - *stood_since : util::Duration::zero());
   }
   [[nodiscard]] bool is_being_ended() const { return term_asked || signalled || killed_at; }
+  /// Of one that has exited, if it was left alone and has succeeded; without its usage.
+  [[nodiscard]] core::Ending ending_at_exit() const;
   [[nodiscard]] bool is_given_up() const { return killed_at && util::steady_now() - *killed_at >= kUnkillableAfter; }
 };
 
+/// `log` is that of an attempt which has ended. `others`: processes of it may still write to it.
+void put_away(SlotLog& log, const Running& running, bool others, core::Ending& ending);
+
 struct Slot {
-  explicit Slot(SlotLog file) : log(std::move(file)) {}
-  SlotLog log;
-  std::optional<Running> running;
+  Slot(const std::string& run_dir, std::uint32_t number)
+      : log(std::make_unique<SlotLog>(run_dir, number)), spare(std::make_unique<SlotLog>(run_dir, number)) {}
+  std::unique_ptr<SlotLog> log;    ///< of what runs
+  std::unique_ptr<SlotLog> spare;  ///< in a lane one attempt is launched before the log of the other is put away
+  std::optional<Running> running;  ///< and not in a lane
 };
 
 }  // namespace runner::exec

@@ -54,7 +54,7 @@ struct Starter::Impl {
         counters(options.run_dir, options.cookie_prefix) {
     launcher.use_pidfd = options.use_pidfd;
     launcher.umask = options.umask;
-    launcher.descriptor_limit = proc::raise_descriptor_limit();
+    launcher.descriptor_limit = options.descriptor_limit;
     std::error_code error;
     workdir = std::filesystem::current_path(error).native();
   }

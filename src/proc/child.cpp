@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,14 @@ bool has_exited(pid_t pid) {
   return result < 0 || info.si_pid == pid;
 }
 
+bool wait_for_success(pid_t pid) {
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0) {
+    if (errno != EINTR) return false;
+  }
+  return info.si_code == CLD_EXITED && info.si_status == 0;
+}
+
 std::optional<ExitStatus> reap(pid_t pid) {
   int status = 0;
   rusage usage{};
@@ -46,6 +55,10 @@ std::optional<ExitStatus> reap(pid_t pid) {
   exit.system = duration_of(usage.ru_stime);
   exit.max_rss_kib = usage.ru_maxrss;
   return exit;
+}
+
+util::Fd open_pidfd(pid_t pid) {
+  return util::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
 void keep_zombies() {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "util/clock.hpp"
+#include "util/fd.hpp"
 
 namespace runner::proc {
 
@@ -24,8 +25,15 @@ struct ExitStatus {
 /// any more, so that reap() can say so.
 [[nodiscard]] bool has_exited(pid_t pid);
 
+/// Blocks until our child has exited, and leaves it a zombie; whether its exit code is 0. False also where it is not
+/// ours to wait for any more.
+[[nodiscard]] bool wait_for_success(pid_t pid);
+
 /// Takes the status of a child that has exited; nullopt if there is none to take (someone else reaped it).
 [[nodiscard]] std::optional<ExitStatus> reap(pid_t pid);
+
+/// Of our child; closed where the kernel has none.
+[[nodiscard]] util::Fd open_pidfd(pid_t pid);
 
 /// A process that was started with SIGCHLD ignored gets no zombies and so no statuses: set it back to the default.
 void keep_zombies();

@@ -1,5 +1,6 @@
 #include "proc/environment.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace runner::proc {
@@ -25,34 +26,42 @@ Environment::Environment(const char* const* inherited, const std::vector<std::st
 const char* const* Environment::with(const std::vector<std::string>& variables, std::span<const std::string> last) {
   built_.clear();
   for (const auto& variable : inherited_) built_.push_back(variable.c_str());
-  for (const auto& variable : variables) set(variable.c_str());
-  for (const auto& variable : last) set(variable.c_str());
+  std::size_t number = 0;
+  for (const auto& variable : variables) set(variable.c_str(), number++);
+  for (const auto& variable : last) set(variable.c_str(), number++);
   built_.push_back(nullptr);
   return built_.data();
 }
 
-void Environment::set(const char* variable) {
-  const std::string_view name = name_of(variable);
-  if (const auto known = position_.find(name); known != position_.end()) {
-    built_[known->second] = variable;
-    return;
+/// `number`: it is the how-manieth of its call. What went before it has the same places as in the call before, or its
+/// place is forgotten.
+void Environment::set(const char* variable, std::size_t number) {
+  const bool is_known = number < places_.size() &&
+                        std::strncmp(variable, places_[number].start.c_str(), places_[number].start.size()) == 0;
+  if (!is_known) {
+    places_.resize(std::min(places_.size(), number));
+    const std::string_view name = name_of(variable);
+    places_.push_back({std::string(name) + '=', place_of(name)});
   }
-  for (std::size_t i = inherited_.size(); i < built_.size(); ++i) {  // some 20 at most
-    if (name_of(built_[i]) == name) {
-      built_[i] = variable;
-      return;
-    }
+  const std::size_t index = places_[number].index;
+  if (index == built_.size()) {
+    built_.push_back(variable);
+  } else {
+    built_[index] = variable;
   }
-  built_.push_back(variable);
+}
+
+std::size_t Environment::place_of(std::string_view name) const {
+  if (const auto known = position_.find(name); known != position_.end()) return known->second;
+  std::size_t index = inherited_.size();
+  while (index < built_.size() && built_[index] != nullptr && name_of(built_[index]) != name) ++index;
+  return index;
 }
 
 const char* Environment::find(std::string_view name) const {
-  for (const char* variable : built_) {
-    if (variable == nullptr) break;
-    if (std::strncmp(variable, name.data(), name.size()) == 0 && variable[name.size()] == '=')
-      return variable + name.size() + 1;
-  }
-  return nullptr;
+  const std::size_t index = built_.empty() ? 0 : place_of(name);
+  if (index >= built_.size() || built_[index] == nullptr) return nullptr;
+  return built_[index][name.size()] == '=' ? built_[index] + name.size() + 1 : nullptr;
 }
 
 }  // namespace runner::proc

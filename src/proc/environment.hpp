@@ -24,11 +24,18 @@ class Environment {
   [[nodiscard]] const char* find(std::string_view name) const;
 
  private:
-  void set(const char* variable);
+  std::size_t place_of(std::string_view name) const;
+  void set(const char* variable, std::size_t number);
 
   std::vector<std::string> inherited_;
   std::unordered_map<std::string_view, std::size_t> position_;  ///< name -> index in inherited_
   std::vector<const char*> built_;
+  /// Of the variables of the call before, and where they went: one launch sets the same as the next, as a rule.
+  struct Place {
+    std::string start;  ///< "NAME="
+    std::size_t index = 0;
+  };
+  std::vector<Place> places_;
 };
 
 }  // namespace runner::proc

@@ -92,6 +92,10 @@ void Loop::begin() {
 // ---- the scheduler's side
 
 void Loop::feed(const core::Input& input) {
+  const bool is_routine = std::holds_alternative<core::Finished>(input) ||
+                          std::holds_alternative<core::Started>(input) ||
+                          std::holds_alternative<core::Claimed>(input) || std::holds_alternative<core::Recalled>(input);
+  if (!is_routine) recall_offers();
   core::Actions actions = std::move(actions_);  // keeps its memory from step to step
   actions.clear();
   scheduler_.step(input, util::steady_now(), actions);
@@ -100,6 +104,23 @@ void Loop::feed(const core::Input& input) {
   }
   if (scheduler_.starved()) writer_->hurry();
   actions_ = std::move(actions);
+  if (!is_routine && !done_) scheduler_.allow_offers(may_offer());
+  if (scheduler_.wants_recall()) recall_offers();
+}
+
+/// So that the scheduler knows of all that has been launched, and nothing is launched before it says so.
+void Loop::recall_offers() {
+  if (!scheduler_.has_offers() || std::exchange(is_recalling_, true)) return;
+  scheduler_.allow_offers(false);
+  executor_->recall();  // feeds what it tells
+  feed(core::Recalled{});
+  is_recalling_ = false;
+  scheduler_.allow_offers(may_offer());
+}
+
+/// What launches ahead of us needs a thread for each slot, and those count as processes do.
+bool Loop::may_offer() const {
+  return executor_->takes_offers(scheduler_.slots()) && setup_.most_slots / 2 >= scheduler_.slots();
 }
 
 void Loop::carry_out(const core::Claim& action) {
@@ -125,13 +146,11 @@ void Loop::carry_out(const core::Unclaim& action) {
 void Loop::carry_out(const core::Launch& action) {
   LiveAttempt& attempt = live_.at(action.id);
   attempt.slot = action.slot;
-  const core::JobSpec& job = setup_.spec->jobs[action.id.job];
-  auto expanded = core::expand_attempt(
-      *setup_.spec, job,
-      {.slice = action.id.slice, .attempt = action.id.number, .slot = action.slot, .run_id = setup_.view.info.id});
-  const std::string obstacle = !expanded     ? expanded.error().message
-                               : job.service ? readiness_->prepare(action.id.job)
-                                             : std::string();
+  auto request = request_for(action.id, attempt.key, action.slot);
+  const bool is_service = setup_.spec->jobs[action.id.job].service.has_value();
+  const std::string obstacle = !request     ? request.error().message
+                               : is_service ? readiness_->prepare(action.id.job)
+                                            : std::string();
   if (!obstacle.empty()) {
     core::Ending ending;
     ending.outcome = core::Outcome::not_started;
@@ -140,14 +159,35 @@ void Loop::carry_out(const core::Launch& action) {
     boost::asio::post(asio_->io, [this, id = action.id, ending = std::move(ending)] { finished(id, ending); });
     return;
   }
-  executor_->launch({.id = action.id,
-                     .slot = action.slot,
-                     .attempt = std::move(*expanded),
-                     .key = is_main(action.id.job) ? attempt.key : slice_name(action.id, attempt.key),
-                     .log = store::slice_log_path(is_main(action.id.job) ? std::string() : job.name, action.id.slice,
-                                                  attempt.key, action.id.number),
-                     .new_draft = writer_->taken() >= last_started_in(action.slot),
-                     .job = &job});
+  request->new_draft = writer_->taken() >= last_started_in(action.slot);
+  executor_->launch(std::move(*request));
+}
+
+/// One that does not expand follows nothing: it is recalled, and launched to say so.
+void Loop::carry_out(const core::Offer& action) {
+  auto request = request_for(action.id, live_.at(action.id).key, 0);
+  if (!request) return;
+  request->new_draft = false;  // what has ended when it is told has no draft in the record
+  executor_->offer(std::move(*request));
+}
+
+void Loop::carry_out(const core::Follow& action) {
+  live_.at(action.id).slot = action.slot;
+}
+
+util::Result<exec::LaunchRequest> Loop::request_for(const core::AttemptId& id, const std::string& key,
+                                                    std::uint32_t slot) const {
+  const core::JobSpec& job = setup_.spec->jobs[id.job];
+  auto expanded = core::expand_attempt(
+      *setup_.spec, job, {.slice = id.slice, .attempt = id.number, .slot = slot, .run_id = setup_.view.info.id});
+  if (!expanded) return std::move(expanded.error());
+  return exec::LaunchRequest{
+      .id = id,
+      .slot = slot,
+      .attempt = std::move(*expanded),
+      .key = is_main(id.job) ? key : slice_name(id, key),
+      .log = store::slice_log_path(is_main(id.job) ? std::string() : job.name, id.slice, key, id.number),
+      .job = &job};
 }
 
 store::Sequence& Loop::last_started_in(unsigned slot) {
@@ -251,12 +291,20 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
   if (Readiness::is_probe(id)) return readiness_->finished(id, ending);
   if (setup_.spec->jobs[id.job].service) readiness_->stop(id.job);
-  if (ending.output_lost) {
-    const std::string lost = slice_name(id, key_of(id)) + ": " + ending.detail;
-    if (result_.output_lost.empty()) result_.output_lost = lost;
-    notice(lost);
-  }
+  note_lost_output(id, ending);
   feed(core::Finished{id, std::move(ending)});
+}
+
+void Loop::followed(const core::AttemptId& id, core::Ending ending, const core::AttemptId& next) {
+  note_lost_output(id, ending);
+  feed(core::Finished{id, std::move(ending), next});
+}
+
+void Loop::note_lost_output(const core::AttemptId& id, const core::Ending& ending) {
+  if (!ending.output_lost) return;
+  const std::string lost = slice_name(id, key_of(id)) + ": " + ending.detail;
+  if (result_.output_lost.empty()) result_.output_lost = lost;
+  notice(lost);
 }
 
 void Loop::backpressure(const std::string& reason) {

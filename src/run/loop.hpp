@@ -80,6 +80,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   // ExecutorEvents, on the loop's thread.
   void started(const core::AttemptId& id, int pid, util::WallTime at, const std::string& log) override;
   void finished(const core::AttemptId& id, core::Ending ending) override;
+  void followed(const core::AttemptId& id, core::Ending ending, const core::AttemptId& next) override;
   void backpressure(const std::string& reason) override;
   void logs_failed(const std::string& reason) override;
   void held(bool held) override;
@@ -109,9 +110,13 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   };
 
   void feed(const core::Input& input);
+  void recall_offers();
+  [[nodiscard]] bool may_offer() const;
   void carry_out(const core::Claim& action);
   void carry_out(const core::Unclaim& action);
   void carry_out(const core::Launch& action);
+  void carry_out(const core::Offer& action);
+  void carry_out(const core::Follow& action);
   void carry_out(const core::Terminate& action);
   void carry_out(const core::Kill& action);
   void carry_out(const core::Withdraw& action);
@@ -154,6 +159,9 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   [[nodiscard]] core::Event slice_event(const core::AttemptId& id, const std::string& key, core::State state) const;
   [[nodiscard]] core::Event attempt_event(const core::AttemptId& id, const LiveAttempt& attempt,
                                           core::State state) const;
+  [[nodiscard]] util::Result<exec::LaunchRequest> request_for(const core::AttemptId& id, const std::string& key,
+                                                              std::uint32_t slot) const;
+  void note_lost_output(const core::AttemptId& id, const core::Ending& ending);
   store::Sequence& last_started_in(unsigned slot);
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
   void publish(const core::Event& event);
@@ -181,6 +189,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::vector<store::Sequence> last_started_;  ///< by slot
   std::optional<util::TimePoint> load_seen_;   ///< when the machine's load was looked at last
   bool held_by_load_ = false;
+  bool is_recalling_ = false;
   core::Steered answer_;  ///< to what was asked for last
   LoopResult result_;
   bool done_ = false;   ///< the scheduler has nothing left

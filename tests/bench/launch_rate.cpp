@@ -39,6 +39,7 @@ class Launches final : public exec::ExecutorEvents {
     free_slots_.push_back(slots_[id.slice]);
     if (left_ > 0) launch_one();
   }
+  void followed(const core::AttemptId&, core::Ending, const core::AttemptId&) override {}  // nothing is offered
   void backpressure(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
   void logs_failed(const std::string& reason) override { std::fprintf(stderr, "launch_rate: %s\n", reason.c_str()); }
   void held(bool) override {}

@@ -324,7 +324,7 @@ class Jobs(RunnerTest):
         for change in (("LIST", "w, y"), ("LIST", "x, y"), ("p, q", "q, p")):
             self.spec(spec.replace(*change).replace("LIST", "x, y"))
             self.assertIn("nothing left to run", self.ok("jobs.yaml", "--resume", "--accept-changes").stderr)
-        self.assertEqual(self.read("ran").split(), ["p", "q"])
+        self.assertEqual(sorted(self.read("ran").split()), ["p", "q"])  # two at a time
 
     def test_nothing_is_outdated_by_a_resume_that_has_nothing_to_run(self):
         spec = ("jobs:\n  a: {slices: {list: [LIST]}, command: 'true'}\n"

@@ -1,0 +1,71 @@
+// The part of the scheduler that offers slices ahead of the ends that make room for them.
+#include <algorithm>
+#include <cassert>
+
+#include "core/scheduler.hpp"
+
+namespace runner::core {
+
+using util::TimePoint;
+
+namespace {
+
+/// The window holds the launches of some 250 ms; offers are for those of some 8 ms, in which the loop comes round.
+constexpr std::size_t kWindowPerOffer = 8;
+constexpr std::size_t kMaxOffersPerSlot = 32;
+
+/// Nothing but a free slot is needed to launch a slice of it.
+bool needs_a_slot_only(const JobPlan& plan) {
+  return plan.may_follow && !plan.is_service && !plan.n_procs && plan.uses.empty() && plan.need.cpus_milli == 0 &&
+         plan.need.memory == 0;
+}
+
+}  // namespace
+
+/// None where slices take longer than the loop does: then everything is decided when it is due, as ever.
+void Scheduler::offer_ahead(Actions& actions) {
+  const std::size_t wanted = std::min(window_ / kWindowPerOffer, kMaxOffersPerSlot * capacity_.slots);
+  if (!offers_allowed_ || wanted < 4 * capacity_.slots || offers_.size() > wanted / 2 + capacity_.slots) return;
+  const bool is_full = free_slots_.empty() && used_.slots == capacity_.slots;
+  if (!is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0) return;
+  for (const std::uint32_t j : order_) {
+    JobQueue& job = jobs_[j];
+    if (job.plan().is_service || !has_services_up(job) || !job.is_waiting()) continue;
+    if (!needs_a_slot_only(job.plan())) return;  // it goes first
+    for (; job.durable > 0 && offers_.size() < wanted; actions.emplace_back(Offer{offers_.back()}))
+      offers_.push_back(job.take_claim());
+    return;
+  }
+}
+
+void Scheduler::follow(const AttemptId& id, std::uint32_t slot, TimePoint now, Actions& actions) {
+  const auto offer = std::ranges::find(offers_, id);
+  assert(offer != offers_.end());
+  offers_.erase(offer);
+  occupy(jobs_[id.job]);
+  count_launch(id, slot, actions);
+  actions.emplace_back(Follow{id, slot});
+  const Stop stop =
+      jobs_[id.job].stop;  // by an end that was told before this one, and that its launch did not wait for
+  if (stop >= Stop::terminate) end(id, running_.at(id), Outcome::cancelled, stop == Stop::kill, now, actions);
+}
+
+bool Scheduler::wants_recall() const {
+  return !offers_.empty() && (offers_stopped_ || !free_slots_.empty() || used_.slots < capacity_.slots);
+}
+
+void Scheduler::on_recalled(Actions& actions) {
+  for (auto id = offers_.rbegin(); id != offers_.rend(); ++id) {
+    JobQueue& job = jobs_[id->job];
+    if (job.stop != Stop::none) {
+      actions.emplace_back(Unclaim{*id});
+      continue;
+    }
+    job.claims.push_front(*id);
+    ++job.durable;
+  }
+  offers_.clear();
+  offers_stopped_ = false;
+}
+
+}  // namespace runner::core

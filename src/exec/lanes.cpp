@@ -1,0 +1,353 @@
+#include "exec/lanes.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "exec/attempt_files.hpp"
+#include "proc/child.hpp"
+#include "proc/tree.hpp"
+
+namespace runner::exec {
+
+namespace {
+
+constexpr auto kLong = std::chrono::milliseconds(10);  ///< what runs for longer is the loop's business
+constexpr auto kUnkillable = std::chrono::seconds(1);  ///< how long a thread is waited for whose attempt was killed
+constexpr std::uint32_t kLanesPerCpu = 2;
+
+/// A thread that is made while this lives handles no signals.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+/// One thread and what it works on, all guarded by `mutex`: the thread lets go of it only while it waits.
+struct Lanes::Lane {
+  struct Timed {
+    util::TimePoint at;
+    Report report;
+  };
+
+  Lane(Lanes& all, const Options& options) : lanes(all), starter(options.starter) {}
+
+  // on the lane's thread
+  void work();
+  void follow_each_other(std::unique_lock<std::mutex>& lock);
+  bool launch(LaunchRequest& request);
+  [[nodiscard]] bool is_success(bool exited_with_zero) const;
+  void prepare_next(std::uint32_t slot_number);
+  bool end_current();
+  // on either
+  void put_next_back();
+  void hand_over(util::TimePoint at);
+  void hand_over_first();
+  void report(util::TimePoint at, Report one) { reports.push_back({at, std::move(one)}); }
+
+  Lanes& lanes;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  bool is_over = false;
+  bool is_waiting_in_vain = false;     ///< for an attempt that was handed over
+  std::optional<LaunchRequest> first;  ///< to be launched
+  Slot* slot = nullptr;                ///< where
+  std::optional<Running> current;
+  std::optional<LaunchRequest> next;  ///< taken from the offers, to follow it
+  std::vector<Timed> reports;
+  std::vector<Timed> collected;  ///< the executor's alone, as is `told`: how many of them have been
+  std::size_t told = 0;
+  Starter starter;
+  std::thread thread;
+};
+
+void Lanes::Lane::work() {
+  std::unique_lock lock(mutex);
+  while (!is_over) {
+    if (first) {
+      follow_each_other(lock);
+      changed.notify_all();
+    } else {
+      changed.wait(lock, [this] { return first || is_over; });
+    }
+  }
+}
+
+/// Attempt after attempt, until one is not a success, is handed over, or nothing is there to follow it.
+void Lanes::Lane::follow_each_other(std::unique_lock<std::mutex>& lock) {
+  LaunchRequest request = std::move(*first);
+  first.reset();
+  if (!launch(request)) {
+    first = std::move(request);
+    hand_over_first();
+    lanes.wake();
+    return;
+  }
+  do {
+    prepare_next(current->request.slot);
+    const pid_t pid = current->pid;
+    lock.unlock();
+    const bool exited_with_zero = proc::wait_for_success(pid);
+    lock.lock();
+    if (std::exchange(is_waiting_in_vain, false)) return;
+    const auto now = util::steady_now();
+    current->exited = true;
+    current->runtime = now - current->launched_at;
+    current->exited_at = util::wall_now_after(current->started_at, current->runtime);
+    if (!is_success(exited_with_zero)) {
+      ++lanes.unsettled_;
+      hand_over(now);
+      break;
+    }
+  } while (end_current());
+  lanes.wake();
+}
+
+/// False: no process was made, and the log is closed.
+bool Lanes::Lane::launch(LaunchRequest& request) {
+  Running& running = current.emplace();
+  running.outputs_since = file_time_now();
+  running.oom_kills = lanes.oom_kills_;
+  running.started_at = util::wall_now();
+  running.launched_at = util::steady_now();
+  const auto child = starter.start(request, *slot->log);
+  if (!child) {
+    slot->log->close();
+    current.reset();
+    return false;
+  }
+  running.pid = child->pid;
+  slot->log->begin(request.job->log_limit);
+  running.request = std::move(request);
+  return true;
+}
+
+/// In doubt false: the loop judges it then.
+bool Lanes::Lane::is_success(bool exited_with_zero) const {
+  const auto& codes = current->request.job->success_codes;
+  return exited_with_zero && std::ranges::find(codes, 0) != codes.end() &&
+         check_outputs(current->request.attempt, current->outputs_since).empty();
+}
+
+void Lanes::Lane::prepare_next(std::uint32_t slot_number) {
+  if (next) return;
+  next = lanes.take();
+  if (!next) return;
+  next->slot = slot_number;
+  next->attempt.set_slot(slot_number);
+}
+
+/// It has succeeded. What follows is launched first of all, because its slot is idle until then. False: nothing does.
+bool Lanes::Lane::end_current() {
+  Running ended = std::move(*current);
+  current.reset();
+  prepare_next(ended.request.slot);
+  std::swap(slot->log, slot->spare);
+  std::optional<core::AttemptId> followed;
+  if (next && lanes.may_follow()) {
+    if (const auto id = next->id; launch(*next)) {
+      followed = id;
+      next.reset();
+    } else {
+      lanes.stopped_ = true;  // the loop says why, when it launches it
+    }
+  }
+  put_next_back();
+
+  proc::kill_group(ended.pid);  // what it has left behind in its group; the zombie pins the number
+  const auto exit = proc::reap(ended.pid);
+  core::Ending ending = ended.ending_at_exit();
+  if (exit) ending.usage = {exit->user, exit->system, exit->max_rss_kib};
+  starter.settle_counters(ended.request.id, ending);
+  put_away(*slot->spare, ended, proc::group_exists(ended.pid), ending);
+
+  const auto at = ended.launched_at + ended.runtime;
+  if (!followed) std::swap(slot->log, slot->spare);
+  report(at, Ended{std::move(ended), std::move(ending), followed});
+  return followed.has_value();
+}
+
+void Lanes::Lane::put_next_back() {
+  if (next) lanes.give_back(std::move(*next));
+  next.reset();
+}
+
+/// The loop has its slot, and its logs, from here on.
+void Lanes::Lane::hand_over(util::TimePoint at) {
+  put_next_back();
+  is_waiting_in_vain = !current->exited;
+  report(at, HandedOver{.request = {}, .running = std::move(*current)});
+  current.reset();
+}
+
+/// It has no process yet.
+void Lanes::Lane::hand_over_first() {
+  ++lanes.unsettled_;
+  report(util::steady_now(), HandedOver{.request = std::move(*first)});
+  first.reset();
+}
+
+// ---- all lanes
+
+Lanes::Lanes(Options options) : options_(std::move(options)) {}
+
+Lanes::~Lanes() {
+  for (const auto& lane : lanes_) {
+    std::unique_lock lock(lane->mutex);
+    lane->is_over = true;
+    lane->changed.notify_all();
+    // What cannot be killed must not keep us; its thread touches nothing but the lane from here on.
+    const bool ends = lane->changed.wait_for(lock, kUnkillable, [&] { return !lane->is_waiting_in_vain; });
+    lock.unlock();
+    ends ? lane->thread.join() : lane->thread.detach();
+  }
+}
+
+bool Lanes::can_serve(std::uint32_t slots) const {
+  return !broken_ && slots <= kLanesPerCpu * std::max(1U, std::thread::hardware_concurrency());
+}
+
+void Lanes::offer(LaunchRequest request) {
+  wanted_ = true;
+  const std::lock_guard lock(mutex_);
+  offers_.push_back(std::move(request));
+  most_offers_ = offers_.size();
+}
+
+std::optional<LaunchRequest> Lanes::take() {
+  if (!may_follow()) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  if (offers_.empty()) return std::nullopt;
+  LaunchRequest first = std::move(offers_.front());
+  offers_.pop_front();
+  if (offers_.size() <= most_offers_ / 4) wake();
+  return first;
+}
+
+void Lanes::give_back(LaunchRequest request) {
+  const std::lock_guard lock(mutex_);
+  offers_.push_front(std::move(request));
+}
+
+void Lanes::recall() {
+  stopped_ = true;
+  for (const auto& lane : lanes_) {
+    const std::lock_guard lock(lane->mutex);
+    lane->put_next_back();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    offers_.clear();
+  }
+  stopped_ = false;
+}
+
+void Lanes::wake() {
+  if (!is_woken_.exchange(true)) options_.wake();
+}
+
+/// nullptr: there can be none.
+Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
+  if (!can_serve(slot + 1)) return nullptr;
+  const SignalsBlocked blocked;
+  while (lanes_.size() <= slot) {
+    auto lane = std::make_shared<Lane>(*this, options_);
+    try {
+      lane->thread = std::thread([lane] { lane->work(); });
+    } catch (const std::system_error&) {
+      broken_ = true;
+      return nullptr;
+    }
+    lanes_.push_back(std::move(lane));
+  }
+  return lanes_[slot].get();
+}
+
+bool Lanes::launch(LaunchRequest& request, Slot& slot, std::uint64_t oom_kills) {
+  Lane* lane = lane_of(request.slot);
+  if (lane == nullptr) return false;
+  const std::lock_guard lock(lane->mutex);
+  if (lane->first || lane->current || lane->is_waiting_in_vain) return false;
+  oom_kills_ = oom_kills;
+  lane->slot = &slot;
+  lane->first = std::move(request);
+  lane->changed.notify_all();
+  return true;
+}
+
+void Lanes::collect(Take take, std::uint64_t oom_kills, const std::function<void(Report&)>& report) {
+  is_woken_ = false;
+  oom_kills_ = oom_kills;
+  const auto now = util::steady_now();
+  for (const auto& lane : lanes_) {
+    const std::lock_guard lock(lane->mutex);
+    const bool is_long = lane->current && now - lane->current->launched_at > kLong;
+    if (is_long) wanted_ = false;
+    if (lane->current && (is_long || take == Take::all)) lane->hand_over(std::max(now, lane->current->launched_at));
+    if (lane->first && take == Take::all) lane->hand_over_first();
+    lane->collected.swap(lane->reports);
+    lane->told = 0;
+  }
+  while (Lane* lane = earliest()) report(lane->collected[lane->told++].report);
+  for (const auto& lane : lanes_) {
+    lane->collected.clear();
+    lane->told = 0;
+  }
+}
+
+/// Of those that have something collected that is not told yet; nullptr: none has.
+Lanes::Lane* Lanes::earliest() const {
+  Lane* first = nullptr;
+  for (const auto& lane : lanes_) {
+    if (lane->told == lane->collected.size()) continue;
+    if (first == nullptr || lane->collected[lane->told].at < first->collected[first->told].at) first = lane.get();
+  }
+  return first;
+}
+
+void Lanes::hand_over(const core::AttemptId& id) {
+  for (const auto& lane : lanes_) {
+    const std::lock_guard lock(lane->mutex);
+    if (lane->current && lane->current->request.id == id) lane->hand_over(util::steady_now());
+    if (lane->first && lane->first->id == id) lane->hand_over_first();
+  }
+}
+
+bool Lanes::is_any_busy() const {
+  return std::ranges::any_of(lanes_, [](const auto& lane) {
+    const std::lock_guard lock(lane->mutex);
+    return lane->first || lane->current || !lane->reports.empty();
+  });
+}
+
+void Lanes::while_still(const std::function<void(const std::function<bool(pid_t)>&)>& function) {
+  std::vector<std::unique_lock<std::mutex>> locks;
+  for (const auto& lane : lanes_) locks.emplace_back(lane->mutex);
+  function([this](pid_t pid) {
+    return std::ranges::any_of(lanes_, [pid](const auto& lane) {
+      const auto is_handed_over = [pid](const Lane::Timed& one) {
+        const auto* handed_over = std::get_if<HandedOver>(&one.report);
+        return handed_over != nullptr && handed_over->running && handed_over->running->pid == pid;
+      };
+      return (lane->current && lane->current->pid == pid) || std::ranges::any_of(lane->reports, is_handed_over);
+    });
+  });
+}
+
+}  // namespace runner::exec
