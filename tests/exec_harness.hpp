@@ -79,7 +79,9 @@ class Harness : public exec::ExecutorEvents {
     if (on_finished) on_finished(id);
   }
   void followed(const core::AttemptId& id, core::Ending ending, const core::AttemptId& next) override {
+    is_followed = true;
     finished(id, std::move(ending));
+    is_followed = false;
     log.push_back("followed " + std::to_string(next.slice));
   }
   void backpressure(const std::string& reason) override { shortages.push_back(reason); }
@@ -141,6 +143,7 @@ class Harness : public exec::ExecutorEvents {
   std::vector<std::string> log_failures;
   std::vector<bool> holds;
   std::function<void(const core::AttemptId&)> on_finished;
+  bool is_followed = false;                  ///< the attempt that on_finished() is told of
   std::unique_ptr<exec::Executor> executor;  // last: it goes first
 };
 

@@ -145,6 +145,10 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   if (it->second.ended_by_us && settled.ending.outcome != Outcome::lost)
     settled.ending.outcome = *it->second.ended_by_us;
 
+  const bool has_succeeded = settled.ending.outcome == Outcome::succeeded;
+  successes_in_a_row_ = has_succeeded ? successes_in_a_row_ + 1 : 0;
+  offers_stopped_ = !offers_.empty() && (offers_stopped_ || !has_succeeded);
+
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   JobQueue& job = jobs_[finished.id.job];

@@ -278,7 +278,8 @@ class Scheduler {
   util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
   bool offers_allowed_ = false;
   std::deque<AttemptId> offers_;  ///< durable claims that the executor has and may launch
-  bool offers_stopped_ = false;   ///< a job was stopped, perhaps one of theirs
+  bool offers_stopped_ = false;   ///< something failed, or a job was stopped: they are to be taken back
+  std::size_t successes_in_a_row_ = 0;
   std::optional<util::TimePoint> wake_;
 };
 

@@ -13,6 +13,8 @@ namespace {
 /// The window holds the launches of some 250 ms; offers are for those of some 8 ms, in which the loop comes round.
 constexpr std::size_t kWindowPerOffer = 8;
 constexpr std::size_t kMaxOffersPerSlot = 32;
+/// So many ends in a row: after a failure everything is decided when it is due for a while.
+constexpr std::size_t kSuccesses = 16;
 
 /// Nothing but a free slot is needed to launch a slice of it.
 bool needs_a_slot_only(const JobPlan& plan) {
@@ -27,7 +29,8 @@ void Scheduler::offer_ahead(Actions& actions) {
   const std::size_t wanted = std::min(window_ / kWindowPerOffer, kMaxOffersPerSlot * capacity_.slots);
   if (!offers_allowed_ || wanted < 4 * capacity_.slots || offers_.size() > wanted / 2 + capacity_.slots) return;
   const bool is_full = free_slots_.empty() && used_.slots == capacity_.slots;
-  if (!is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0) return;
+  if (successes_in_a_row_ < kSuccesses || !is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0)
+    return;
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
     if (job.plan().is_service || !has_services_up(job) || !job.is_waiting()) continue;

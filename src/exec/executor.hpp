@@ -24,6 +24,7 @@ struct LaunchRequest {
   /// The record may have the draft that the attempt before in this slot wrote to, without its end: this one needs a
   /// name of its own.
   bool new_draft = true;
+  std::string obstacle{};  ///< why it cannot be started, "" if nothing is known against it: it is not_started then
   const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
 };
 

@@ -121,6 +121,7 @@ void Lanes::Lane::follow_each_other(std::unique_lock<std::mutex>& lock) {
 
 /// False: no process was made, and the log is closed.
 bool Lanes::Lane::launch(LaunchRequest& request) {
+  if (!request.obstacle.empty()) return false;
   Running& running = current.emplace();
   running.outputs_since = file_time_now();
   running.oom_kills = lanes.oom_kills_;
@@ -161,12 +162,9 @@ bool Lanes::Lane::end_current() {
   std::swap(slot->log, slot->spare);
   std::optional<core::AttemptId> followed;
   if (next && lanes.may_follow()) {
-    if (const auto id = next->id; launch(*next)) {
-      followed = id;
-      next.reset();
-    } else {
-      lanes.stopped_ = true;  // the loop says why, when it launches it
-    }
+    followed = next->id;
+    if (!launch(*next)) first = std::move(next);  // the loop launches it, or says why it cannot
+    next.reset();
   }
   put_next_back();
 
@@ -178,9 +176,10 @@ bool Lanes::Lane::end_current() {
   put_away(*slot->spare, ended, proc::group_exists(ended.pid), ending);
 
   const auto at = ended.launched_at + ended.runtime;
-  if (!followed) std::swap(slot->log, slot->spare);
+  if (!current) std::swap(slot->log, slot->spare);
   report(at, Ended{std::move(ended), std::move(ending), followed});
-  return followed.has_value();
+  if (first) hand_over_first();
+  return current.has_value();
 }
 
 void Lanes::Lane::put_next_back() {
@@ -246,7 +245,7 @@ void Lanes::give_back(LaunchRequest request) {
 }
 
 void Lanes::recall() {
-  stopped_ = true;
+  is_recalling_ = true;
   for (const auto& lane : lanes_) {
     const std::lock_guard lock(lane->mutex);
     lane->put_next_back();
@@ -255,7 +254,7 @@ void Lanes::recall() {
     const std::lock_guard lock(mutex_);
     offers_.clear();
   }
-  stopped_ = false;
+  is_recalling_ = false;
 }
 
 void Lanes::wake() {
@@ -270,6 +269,7 @@ Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
     auto lane = std::make_shared<Lane>(*this, options_);
     try {
       lane->thread = std::thread([lane] { lane->work(); });
+      ::pthread_setname_np(lane->thread.native_handle(), ("lane " + std::to_string(lanes_.size())).c_str());
     } catch (const std::system_error&) {
       broken_ = true;
       return nullptr;

@@ -77,7 +77,7 @@ class Lanes {
   std::optional<LaunchRequest> take();
   void give_back(LaunchRequest request);
   void wake();
-  [[nodiscard]] bool may_follow() const { return unsettled_ == 0 && !stopped_; }
+  [[nodiscard]] bool may_follow() const { return unsettled_ == 0 && !is_recalling_; }
 
   Options options_;
   bool wanted_ = false;
@@ -85,9 +85,9 @@ class Lanes {
   std::vector<std::shared_ptr<Lane>> lanes_;  ///< by slot; a thread that cannot be joined keeps its own
   std::mutex mutex_;                          ///< of the offers; taken after a lane's own
   std::deque<LaunchRequest> offers_;
-  std::size_t most_offers_ = 0;         ///< after the last offer(); the loop is woken at a quarter of that
-  std::atomic<int> unsettled_ = 0;      ///< handed over as failed, or as not launched
-  std::atomic<bool> stopped_ = false;   ///< nothing follows before a recall
+  std::size_t most_offers_ = 0;     ///< after the last offer(); the loop is woken at a quarter of that
+  std::atomic<int> unsettled_ = 0;  ///< handed over as failed, or as not launched
+  std::atomic<bool> is_recalling_ = false;
   std::atomic<bool> is_woken_ = false;  ///< and has not collected since
   std::atomic<std::uint64_t> oom_kills_ = 0;
 };

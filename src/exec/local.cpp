@@ -44,6 +44,10 @@ Slot& LocalExecutor::Impl::slot_of(const LaunchRequest& request) {
 
 /// False: nothing was done, a process cannot be made now.
 bool LocalExecutor::Impl::try_launch(LaunchRequest& request) {
+  if (!request.obstacle.empty()) {
+    not_started(request, request.obstacle);
+    return true;
+  }
   Slot& slot = slot_of(request);
   assert(!slot.running && "a slot runs one attempt at a time");
   const timespec outputs_since = file_time_now();

@@ -146,47 +146,34 @@ void Loop::carry_out(const core::Unclaim& action) {
 void Loop::carry_out(const core::Launch& action) {
   LiveAttempt& attempt = live_.at(action.id);
   attempt.slot = action.slot;
-  auto request = request_for(action.id, attempt.key, action.slot);
+  exec::LaunchRequest request = request_for(action.id, attempt.key, action.slot);
   const bool is_service = setup_.spec->jobs[action.id.job].service.has_value();
-  const std::string obstacle = !request     ? request.error().message
-                               : is_service ? readiness_->prepare(action.id.job)
-                                            : std::string();
-  if (!obstacle.empty()) {
-    core::Ending ending;
-    ending.outcome = core::Outcome::not_started;
-    ending.started_at = ending.ended_at = util::wall_now();
-    ending.detail = obstacle;
-    boost::asio::post(asio_->io, [this, id = action.id, ending = std::move(ending)] { finished(id, ending); });
-    return;
-  }
-  request->new_draft = writer_->taken() >= last_started_in(action.slot);
-  executor_->launch(std::move(*request));
+  if (request.obstacle.empty() && is_service) request.obstacle = readiness_->prepare(action.id.job);
+  request.new_draft = writer_->taken() >= last_started_in(action.slot);
+  executor_->launch(std::move(request));
 }
 
-/// One that does not expand follows nothing: it is recalled, and launched to say so.
 void Loop::carry_out(const core::Offer& action) {
-  auto request = request_for(action.id, live_.at(action.id).key, 0);
-  if (!request) return;
-  request->new_draft = false;  // what has ended when it is told has no draft in the record
-  executor_->offer(std::move(*request));
+  exec::LaunchRequest request = request_for(action.id, live_.at(action.id).key, 0);
+  request.new_draft = false;  // what has ended when it is told has no draft in the record
+  executor_->offer(std::move(request));
 }
 
 void Loop::carry_out(const core::Follow& action) {
   live_.at(action.id).slot = action.slot;
 }
 
-util::Result<exec::LaunchRequest> Loop::request_for(const core::AttemptId& id, const std::string& key,
-                                                    std::uint32_t slot) const {
+exec::LaunchRequest Loop::request_for(const core::AttemptId& id, const std::string& key, std::uint32_t slot) const {
   const core::JobSpec& job = setup_.spec->jobs[id.job];
   auto expanded = core::expand_attempt(
       *setup_.spec, job, {.slice = id.slice, .attempt = id.number, .slot = slot, .run_id = setup_.view.info.id});
-  if (!expanded) return std::move(expanded.error());
   return exec::LaunchRequest{
       .id = id,
       .slot = slot,
-      .attempt = std::move(*expanded),
+      .attempt = expanded ? std::move(*expanded) : core::ExpandedAttempt{},
       .key = is_main(id.job) ? key : slice_name(id, key),
       .log = store::slice_log_path(is_main(id.job) ? std::string() : job.name, id.slice, key, id.number),
+      .obstacle = expanded ? std::string() : expanded.error().message,
       .job = &job};
 }
 

@@ -159,8 +159,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   [[nodiscard]] core::Event slice_event(const core::AttemptId& id, const std::string& key, core::State state) const;
   [[nodiscard]] core::Event attempt_event(const core::AttemptId& id, const LiveAttempt& attempt,
                                           core::State state) const;
-  [[nodiscard]] util::Result<exec::LaunchRequest> request_for(const core::AttemptId& id, const std::string& key,
-                                                              std::uint32_t slot) const;
+  [[nodiscard]] exec::LaunchRequest request_for(const core::AttemptId& id, const std::string& key,
+                                                std::uint32_t slot) const;
   void note_lost_output(const core::AttemptId& id, const core::Ending& ending);
   store::Sequence& last_started_in(unsigned slot);
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);

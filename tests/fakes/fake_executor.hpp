@@ -87,6 +87,11 @@ class FakeExecutor final : public exec::Executor {
 
   void begin(exec::LaunchRequest request) {
     Running running{request.key, request.log, state_->script ? state_->script(request) : Behaviour{}, state_->tick()};
+    if (!request.obstacle.empty()) {
+      running.behaviour = {};
+      running.behaviour.ending.outcome = core::Outcome::not_started;
+      running.behaviour.ending.detail = request.obstacle;
+    }
     const core::AttemptId id = request.id;
     if (running.behaviour.ending.outcome != core::Outcome::not_started) {
       later([id, pid = ++state_->next_pid, at = running.started_at, log = request.log](State& state) {

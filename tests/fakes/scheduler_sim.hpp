@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <random>
 #include <set>
@@ -70,6 +71,20 @@ class Sim {
       }
     }
   }
+  /// As end(), in a lane: the first that was offered has been launched in its place.
+  AttemptId end_and_follow(AttemptId id) {
+    REQUIRE(running.erase(id) == 1);
+    REQUIRE_FALSE(offered.empty());
+    const AttemptId next = offered.front();
+    offered.pop_front();
+    feed(Finished{id, {}, next});
+    return next;
+  }
+  void recall() {
+    offered.clear();
+    feed(Recalled{});
+  }
+  Scheduler& scheduler() { return scheduler_; }
   AttemptId attempt_of(std::uint64_t slice) const {
     for (const auto& [id, slot] : running) {
       if (id.slice == slice) return id;
@@ -86,6 +101,7 @@ class Sim {
   util::TimePoint now{1000s};
   std::map<AttemptId, std::uint32_t> running;
   std::vector<AttemptId> claimed, unclaimed, launched, terminated, killed, withdrawn;
+  std::deque<AttemptId> offered;  ///< and neither launched nor recalled
   std::vector<Settle> settled;
   std::vector<Abandon> abandoned;
   std::vector<std::string> halts;
@@ -112,6 +128,12 @@ class Sim {
       for (const auto& [id, slot] : running) REQUIRE(slot != launch->slot);
       running.emplace(launch->id, launch->slot);
       starting_.push_back(launch->id);
+    } else if (const auto* offer = std::get_if<Offer>(&action)) {
+      offered.push_back(offer->id);
+    } else if (const auto* follow = std::get_if<Follow>(&action)) {
+      for (const auto& [id, slot] : running) REQUIRE(slot != follow->slot);
+      running.emplace(follow->id, follow->slot);
+      starting_.push_back(follow->id);
     } else if (const auto* terminate = std::get_if<Terminate>(&action)) {
       terminated.push_back(terminate->id);
       suspended.erase(terminate->id);  // it is continued with that

@@ -1,0 +1,159 @@
+"""Slices so short that they follow each other in lanes, without the loop in between: what they did themselves is
+compared with what the record says they did.
+
+That lanes are at work is seen by their threads. Where slices end in every way, take long or are steered, a run goes in
+and out of them all the time.
+"""
+import os
+import pathlib
+import random
+import signal
+import unittest
+
+from faults import FaultTest, processes_in, wait_for
+from support import crash, engine_pid
+
+SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
+
+
+def lanes_of(pid):
+    """How many threads of the engine are lanes."""
+    names = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/comm"):
+        try:
+            names.append(task.read_text())
+        except OSError:
+            pass  # gone meanwhile
+    return sum(name.startswith("lane ") for name in names)
+
+
+class Lanes(FaultTest):
+    def begin(self, count, actions="''", more="", *args):
+        self.spec(f"slices: 0-{count - 1}\nn_procs: 2\n{more}command: [{self.slice}, marks, '{{slice}}', {actions}]\n")
+        return self.start("-q", "jobs.yaml", *args)
+
+    def wait_for_lanes(self, process):
+        wait_for(lambda: lanes_of(engine_pid(process)) == 2, "slices follow each other in lanes")
+
+    def started(self):
+        return [mark for mark in self.marks() if mark.what == "S"]
+
+    def assert_exact(self, outcomes=("succeeded",)):
+        """Every start that was marked is the attempt in the record, with its process, and none was started twice."""
+        marked = {(mark.key, mark.attempt): mark.pid for mark in self.started()}
+        self.assertEqual(len(marked), len(self.started()), "an attempt was started twice")
+        rows = self.rows("SELECT slice, number, pid, outcome FROM attempt")
+        recorded = {(slice, number): pid for slice, number, pid, _ in rows if pid is not None}
+        self.assertEqual(marked, recorded)
+        self.assertEqual({outcome for *_, outcome in rows}, set(outcomes))
+
+    def test_short_slices_are_recorded_as_they_ran(self):
+        process = self.begin(4000)
+        self.wait_for_lanes(process)
+        self.assertEqual(process.wait(), 0, process.stderr.read())
+        self.assertEqual(len(self.started()), 4000)
+        self.assert_exact()
+        slots = self.rows("SELECT count(*), count(DISTINCT pid) FROM attempt WHERE ended_at >= started_at")
+        self.assertEqual(slots, [(4000, 4000)])
+        log = self.run_log()
+        self.assertEqual((log.count(" running\n"), log.count(" completed\n")), (4001, 4001))  # with the run's own
+        self.assertEqual([name for name in os.listdir(self.state_dir() / "latest" / "slices")], [])
+
+    def test_a_mixture_is_recorded_as_it_ran(self):
+        rng = random.Random(SEED)
+        kinds = {"": ("succeeded", 0, None), "say=hello": ("succeeded", 0, None), "exit=3": ("failed", 3, None),
+                 "signal=9": ("killed", None, 9), "sleep=15": ("succeeded", 0, None), "say=last exit=1": ("failed", 1, None)}
+        plan = [rng.choice([""] * 60 + ["say=hello"] * 20 + list(kinds)) for _ in range(3000)]
+        self.write("plan.csv", "id,actions\n" + "".join(f"{i},{actions}\n" for i, actions in enumerate(plan)))
+        self.spec(f"slices: {{table: plan.csv}}\nn_procs: 2\ncommand: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+        process = self.start("-q", "jobs.yaml")
+        self.wait_for_lanes(process)
+        self.assertEqual(process.wait(), 1, f"seed {SEED}: {process.stderr.read()[-2000:]}")
+        self.assert_exact(("succeeded", "failed", "killed"))
+        rows = self.rows("SELECT slice, outcome, exit_code, signal, log FROM attempt ORDER BY slice")
+        self.assertEqual([row[1:4] for row in rows], [kinds[actions] for actions in plan], f"seed {SEED}")
+        for slice, *_, log in rows:
+            said = [word[4:] for word in plan[slice].split() if word.startswith("say=")]
+            text = (self.state_dir() / "latest" / log).read_text() if log else ""
+            self.assertEqual(text, "".join(f"{word}\n" for word in said), f"slice {slice}, seed {SEED}")
+
+    def test_nothing_is_started_after_a_failure_that_halts(self):
+        for on_halt in ("drain", "kill"):
+            with self.subTest(on_halt=on_halt):
+                (self.dir / "marks").unlink(missing_ok=True)
+                self.write("plan.csv", "id,actions\n" + "".join(f"{i},{'exit=1' if i == 3000 else ''}\n" for i in range(6000)))
+                self.spec(f"slices: {{table: plan.csv}}\nn_procs: 2\nmax_failed: 0\non_halt: {on_halt}\n"
+                          f"command: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+                process = self.start("-q", "jobs.yaml")
+                self.wait_for_lanes(process)
+                self.assertEqual(process.wait(), 3, process.stderr.read())
+                keys = [mark.key for mark in self.marks() if mark.what == "E"]
+                after = self.started()[[mark.key for mark in self.started()].index(3000) + 1:]
+                # One may run beside it, and one begin in the other slot while it ends.
+                self.assertLessEqual(len(after), 3, f"{len(keys)} slices ended")
+                self.assert_exact(("succeeded", "failed", "cancelled") if on_halt == "kill" and len(self.rows(
+                    "SELECT 1 FROM attempt WHERE outcome = 'cancelled'")) else ("succeeded", "failed"))
+
+    def test_interrupted_it_leaves_no_row_open(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number.name):
+                (self.dir / "marks").unlink(missing_ok=True)
+                process = self.begin(100_000)
+                self.wait_for_lanes(process)
+                process.send_signal(number)
+                self.assertEqual(process.wait(), 128 + number, process.stderr.read())
+                outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+                self.assertLessEqual(outcomes, {"succeeded", "cancelled"})
+                self.assert_exact(outcomes)
+                self.assertEqual(processes_in(self.dir), [])
+
+    def test_steered_it_does_as_it_is_told(self):
+        process = self.begin(30_000)
+        self.wait_for_lanes(process)
+        for _ in range(5):
+            self.ok("suspend", "jobs.yaml")
+            before = len(self.started())
+            self.ok("status", "jobs.yaml")
+            self.assertEqual(len(self.started()), before, "something was started while the run was suspended")
+            self.ok("resume", "jobs.yaml")
+            wait_for(lambda: len(self.started()) > before + 100, "it goes on")
+        self.ok("scale", "jobs.yaml", "1")
+        self.ok("scale", "jobs.yaml", "2")
+        self.ok("disable", "jobs.yaml", "--slices", "29990-29999")
+        self.ok("cancel", "jobs.yaml")
+        process.wait()
+        outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+        self.assertLessEqual(outcomes, {"succeeded", "cancelled"})
+        self.assert_exact(outcomes)
+
+    def test_killed_it_names_what_may_have_run_and_goes_on(self):
+        process = self.begin(6000)
+        for _ in range(4):
+            before = len(self.started())
+            self.wait_for_lanes(process)
+            wait_for(lambda: len(self.started()) > before + 200, "it goes on")
+            crash(process)
+            marked = {(mark.key, mark.attempt) for mark in self.started()}
+            rows = {(slice, number) for slice, number in self.rows("SELECT slice, number FROM attempt")}
+            self.assertLessEqual(marked, rows, "something was started without a row")
+            process = self.start("-q", "jobs.yaml", "--resume")
+        self.assertEqual(process.wait(), 0, process.stderr.read())
+        last = self.rows("SELECT outcome, count(*) FROM (SELECT outcome, max(number) FROM attempt GROUP BY slice) GROUP BY 1")
+        self.assertEqual(last, [("succeeded", 6000)])
+        started = self.started()
+        self.assertEqual(len({(mark.key, mark.attempt) for mark in started}), len(started))
+
+    def test_a_slot_in_the_command_is_the_slot(self):
+        self.spec("slices: 0-1999\nn_procs: 2\ncommand: 'echo {slice} $RUNNER_SLOT >> slots'\n")
+        process = self.start("-q", "jobs.yaml")
+        self.wait_for_lanes(process)
+        self.assertEqual(process.wait(), 0, process.stderr.read())
+        said = [line.split() for line in self.read("slots").splitlines()]
+        self.assertEqual(sorted(int(key) for key, _ in said), list(range(2000)))
+        self.assertEqual({slot for _, slot in said}, {"0", "1"})
+        self.spec("slices: 0-999\nn_procs: 2\ncommand: 'test {slot} = $RUNNER_SLOT'\n")
+        self.ok("-q", "jobs.yaml")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

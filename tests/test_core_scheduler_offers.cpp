@@ -1,0 +1,214 @@
+// The scheduler where slices are short: what it offers to be launched ahead of it, and what becomes of that.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "fakes/scheduler_sim.hpp"
+
+using namespace runner;
+using namespace runner::core;
+using namespace std::chrono_literals;
+
+namespace {
+
+JobPlan short_slices(std::uint64_t slices) {
+  JobPlan job = plan(slices);
+  job.name = "short";
+  job.may_follow = true;
+  return job;
+}
+
+/// Has run slices of 1 ms for a while, with 20 ms from claim to acknowledgement, so that it knows that they are short.
+struct Quick : Sim {
+  explicit Quick(JobPlan job, std::uint32_t slots = 2, bool allowed = true) : Quick(std::vector{job}, slots, allowed) {}
+  Quick(std::vector<JobPlan> jobs, std::uint32_t slots, bool allowed = true, std::vector<std::uint32_t> limits = {})
+      : Sim(std::move(jobs), Resources{slots, 0, 0}, std::move(limits)) {
+    start();
+    for (int commit = 0; commit < 40; ++commit) {
+      run_slices_of_a_millisecond(20);
+      acknowledge();
+    }
+    scheduler().allow_offers(allowed);
+    run_slices_of_a_millisecond(1);
+  }
+};
+
+std::vector<AttemptId> ids(const std::deque<AttemptId>& all) {
+  return {all.begin(), all.end()};
+}
+
+}  // namespace
+
+TEST_CASE("short slices are offered in their order, while every slot is taken") {
+  Quick sim(short_slices(100'000));
+  REQUIRE(sim.running.size() == 2);
+  REQUIRE(sim.offered.size() >= 8);
+  CHECK(sim.scheduler().has_offers());
+  const auto offers = ids(sim.offered);
+  CHECK(std::ranges::is_sorted(offers));
+  CHECK(std::ranges::all_of(offers, [&](const AttemptId& id) { return std::ranges::count(sim.claimed, id) == 1; }));
+  CHECK(std::ranges::find_first_of(offers, sim.launched) == offers.end());
+}
+
+TEST_CASE("nothing is offered where the executor takes no offers, or slices are long") {
+  Quick refused(short_slices(100'000), 2, false);
+  CHECK(refused.offered.empty());
+  Sim slow(short_slices(100'000), 2);
+  slow.scheduler().allow_offers(true);
+  slow.begin();
+  for (int i = 0; i < 100; ++i) {
+    slow.now += 50ms;
+    slow.end(slow.running.begin()->first, Outcome::succeeded);
+  }
+  CHECK(slow.offered.empty());
+}
+
+TEST_CASE("what follows has the slot, runs, and counts as launched") {
+  Quick sim(short_slices(100'000));
+  const auto [ended, slot] = *sim.running.begin();
+  const AttemptId next = sim.end_and_follow(ended);
+  CHECK(sim.running.at(next) == slot);
+  CHECK(sim.scheduler().running() == 2);
+  CHECK(sim.settled.back().id == ended);
+  sim.end(next, Outcome::failed, 3);
+  CHECK(sim.settled.back().id == next);
+  CHECK(sim.settled.back().ending.exit_code == 3);
+}
+
+TEST_CASE("a failure wants the offers back, and brings none until others have succeeded") {
+  Quick sim(short_slices(100'000));
+  CHECK_FALSE(sim.scheduler().wants_recall());
+  const auto offers = ids(sim.offered);
+  sim.end(sim.running.begin()->first, Outcome::failed, 1);
+  CHECK(sim.scheduler().wants_recall());
+  sim.recall();
+  CHECK_FALSE(sim.scheduler().has_offers());
+  CHECK_FALSE(sim.scheduler().wants_recall());
+  CHECK(sim.running.size() == 2);
+  sim.run_slices_of_a_millisecond(4);
+  CHECK(sim.offered.empty());
+  // None is lost, none comes twice.
+  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.launched, id) == (id < offers[8] ? 1 : 0));
+  sim.run_slices_of_a_millisecond(8);
+  CHECK_FALSE(sim.offered.empty());
+}
+
+TEST_CASE("offers are taken back where a slot is free and nothing else is there for it") {
+  Quick sim(short_slices(1400), 2);
+  REQUIRE_FALSE(sim.offered.empty());
+  const auto offers = ids(sim.offered);
+  while (!sim.scheduler().wants_recall()) {
+    REQUIRE_FALSE(sim.running.empty());
+    sim.now += 1ms;
+    sim.end(sim.running.begin()->first, Outcome::succeeded);
+  }
+  sim.recall();
+  CHECK(sim.running.contains(offers.front()));
+}
+
+TEST_CASE("what is recalled is claimed still, and goes first") {
+  Quick sim(short_slices(100'000));
+  const auto offers = ids(sim.offered);
+  const auto claims = sim.claimed.size();
+  sim.recall();
+  CHECK(sim.unclaimed.empty());
+  CHECK(sim.claimed.size() == claims);
+  sim.scheduler().allow_offers(false);
+  const auto before = sim.launched.size();
+  sim.run_slices_of_a_millisecond(1);
+  REQUIRE(sim.launched.size() == before + 2);
+  CHECK(sim.launched[before] == offers[0]);
+  CHECK(sim.launched[before + 1] == offers[1]);
+}
+
+TEST_CASE("nothing but an end or a claim brings offers, so that a recall lasts") {
+  Quick sim(short_slices(100'000));
+  sim.recall();
+  sim.feed(Tick{});
+  sim.feed(Hold{true});
+  sim.feed(Hold{false});
+  sim.feed(Throttle{std::nullopt});
+  CHECK(sim.offered.empty());
+  sim.run_slices_of_a_millisecond(1);
+  CHECK_FALSE(sim.offered.empty());
+}
+
+TEST_CASE("a halt takes back what was offered, and ends what had followed before it was known") {
+  JobPlan job = short_slices(100'000);
+  job.max_failed = 0;
+  job.on_halt = OnHalt::kill;
+  Quick sim(job);
+  const AttemptId fails = sim.running.begin()->first;
+  const AttemptId other = std::next(sim.running.begin())->first;
+  sim.running.erase(fails);
+  sim.feed(Finished{fails, ending_with(Outcome::failed, 1)});
+  CHECK(sim.halts.size() == 1);
+  CHECK(sim.terminated == std::vector{other});
+  CHECK(sim.scheduler().wants_recall());
+  // The other had ended by then, and its lane launched another.
+  const AttemptId next = sim.end_and_follow(other);
+  CHECK(sim.terminated.back() == next);
+  const auto offers = ids(sim.offered);
+  sim.recall();
+  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.unclaimed, id) == 1);
+  sim.end(next, Outcome::killed);
+  CHECK(sim.settled.back().ending.outcome == Outcome::cancelled);
+  CHECK(sim.done == 1);
+}
+
+TEST_CASE("only what needs nothing but a slot is offered") {
+  const auto offers_of = [](JobPlan job, std::vector<std::uint32_t> limits = {}) {
+    Quick sim(std::vector{std::move(job)}, 2, true, std::move(limits));
+    return sim.offered.size();
+  };
+  CHECK(offers_of(short_slices(100'000)) > 0);
+  JobPlan job = short_slices(100'000);
+  SUBCASE("a share of its own") {
+    job.n_procs = 2;
+  }
+  SUBCASE("CPUs") {
+    job.need.cpus_milli = 1;
+  }
+  SUBCASE("memory") {
+    job.need.memory = 1;
+  }
+  SUBCASE("the slot's number") {
+    job.may_follow = false;
+  }
+  CHECK(offers_of(job) == 0);
+  job = short_slices(100'000);
+  job.uses = {{.limit = 0, .amount = 1}};
+  CHECK(offers_of(job, {2}) == 0);
+}
+
+TEST_CASE("nothing is offered past a job that goes first") {
+  JobPlan first = plan(100'000);
+  first.name = "first";
+  first.priority = 1;
+  first.may_follow = false;
+  JobPlan second = short_slices(100'000);
+  Quick sim({second, first}, 2);
+  CHECK(sim.offered.empty());
+}
+
+TEST_CASE("the run is not done while something that was offered may still come") {
+  Quick sim(short_slices(2000));
+  sim.settle();
+  std::size_t followed = 0;
+  for (int i = 0; i < 10'000 && sim.done == 0; ++i) {
+    sim.now += 1ms;
+    const AttemptId id = sim.running.begin()->first;
+    if (sim.offered.empty()) {
+      sim.end(id, Outcome::succeeded);
+    } else {
+      sim.end_and_follow(id);
+      ++followed;
+      sim.settle();
+    }
+    if (sim.scheduler().wants_recall()) sim.recall();
+  }
+  CHECK(sim.done == 1);
+  CHECK(followed > 100);
+  CHECK(sim.settled.size() == 2000);
+}
