@@ -173,7 +173,7 @@ TEST_CASE("only what needs nothing but a slot is offered") {
   SUBCASE("memory") {
     job.need.memory = 1;
   }
-  SUBCASE("the slot's number") {
+  SUBCASE("what is no slice") {
     job.may_follow = false;
   }
   CHECK(offers_of(job) == 0);

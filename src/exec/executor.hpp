@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/report.hpp"
 #include "core/scheduler.hpp"
 #include "core/spec.hpp"
+#include "util/result.hpp"
 
 namespace runner::exec {
 
@@ -26,6 +28,12 @@ struct LaunchRequest {
   bool new_draft = true;
   std::string obstacle{};  ///< why it cannot be started, "" if nothing is known against it: it is not_started then
   const core::JobSpec* job = nullptr;  ///< success_codes, log_limit; outlives the executor
+  /// Of an offer whose slot is not in its environment alone: makes `attempt` for a slot. Called on a thread of the
+  /// executor's.
+  std::function<util::Result<core::ExpandedAttempt>(std::uint32_t slot)> expand{};
+
+  /// Of an offer, once its slot is known.
+  void set_slot(std::uint32_t number);
 };
 
 /// What an executor tells the run loop. Called from the loop's thread, never from inside an Executor function but
@@ -75,7 +83,7 @@ class Executor {
   /// Whether offer() may be called while there are so many slots.
   [[nodiscard]] virtual bool takes_offers(std::uint32_t /*slots*/) const { return false; }
   /// Launched in the slot of an attempt that succeeds, when this is the first of what was offered; followed() tells.
-  /// The request's own slot is none yet: set_slot() does for it.
+  /// The request's own slot is none yet.
   virtual void offer(LaunchRequest /*request*/) {}
   /// Tells, before it returns, what was launched so. What else was offered is forgotten: nothing follows any more.
   virtual void recall() {}

@@ -150,8 +150,7 @@ void Lanes::Lane::prepare_next(std::uint32_t slot_number) {
   if (next) return;
   next = lanes.take();
   if (!next) return;
-  next->slot = slot_number;
-  next->attempt.set_slot(slot_number);
+  next->set_slot(slot_number);
 }
 
 /// It has succeeded. What follows is launched first of all, because its slot is idle until then. False: nothing does.

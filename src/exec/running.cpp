@@ -2,6 +2,17 @@
 
 namespace runner::exec {
 
+void LaunchRequest::set_slot(std::uint32_t number) {
+  slot = number;
+  if (!expand) return attempt.set_slot(number);
+  auto expanded = expand(number);
+  if (expanded) {
+    attempt = std::move(*expanded);
+  } else {
+    obstacle = expanded.error().message;
+  }
+}
+
 core::Ending Running::ending_at_exit() const {
   core::Ending ending;
   ending.outcome = core::Outcome::succeeded;

@@ -13,7 +13,7 @@ using store::kLeftOut;
 using util::Error;
 using util::Result;
 
-core::JobPlan make_plan(const core::Spec& spec, const core::JobSpec& job, std::uint64_t slices) {
+core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices) {
   core::JobPlan plan;
   plan.name = job.name;
   plan.needs = job.needs;
@@ -30,7 +30,7 @@ core::JobPlan make_plan(const core::Spec& spec, const core::JobSpec& job, std::u
   plan.need = {.slots = 1, .cpus_milli = job.cpus_milli.value_or(0), .memory = job.memory.value_or(0)};
   if (job.max_failed) plan.max_failed = job.max_failed->tolerated(slices);
   plan.on_halt = job.on_halt;
-  plan.may_follow = job.kind == core::JobKind::slices && core::is_slot_only_in_environment(spec, job);
+  plan.may_follow = job.kind == core::JobKind::slices;
   return plan;
 }
 

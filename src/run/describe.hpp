@@ -13,7 +13,7 @@
 namespace runner::run {
 
 /// Nothing to do yet. `slices`: of them shares are taken, as in max_failed: 5%.
-core::JobPlan make_plan(const core::Spec& spec, const core::JobSpec& job, std::uint64_t slices);
+core::JobPlan make_plan(const core::JobSpec& job, std::uint64_t slices);
 
 /// The run's row and its jobs' rows, of this process and this moment; no selections yet.
 store::NewRun describe(const SessionRequest& request, const store::StateLock& lock, std::string id);

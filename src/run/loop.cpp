@@ -52,7 +52,10 @@ struct Loop::Asio {
 Loop::Loop(boost::asio::io_context& io, LoopSetup setup)
     : setup_(std::move(setup)),
       scheduler_(std::move(setup_.plans), setup_.capacity, amounts_of(setup_.spec->limits)),
-      asio_(std::make_unique<Asio>(io)) {}
+      asio_(std::make_unique<Asio>(io)) {
+  for (const core::JobSpec& job : setup_.spec->jobs)
+    slot_matters_.push_back(!core::is_slot_only_in_environment(*setup_.spec, job));
+}
 
 Loop::~Loop() = default;
 
@@ -156,6 +159,9 @@ void Loop::carry_out(const core::Launch& action) {
 void Loop::carry_out(const core::Offer& action) {
   exec::LaunchRequest request = request_for(action.id, live_.at(action.id).key, 0);
   request.new_draft = false;  // what has ended when it is told has no draft in the record
+  if (slot_matters_[action.id.job]) {
+    request.expand = [this, id = action.id](std::uint32_t slot) { return expand(id, slot); };
+  }
   executor_->offer(std::move(request));
 }
 
@@ -163,10 +169,14 @@ void Loop::carry_out(const core::Follow& action) {
   live_.at(action.id).slot = action.slot;
 }
 
+util::Result<core::ExpandedAttempt> Loop::expand(const core::AttemptId& id, std::uint32_t slot) const {
+  return core::expand_attempt(*setup_.spec, setup_.spec->jobs[id.job],
+                              {.slice = id.slice, .attempt = id.number, .slot = slot, .run_id = setup_.view.info.id});
+}
+
 exec::LaunchRequest Loop::request_for(const core::AttemptId& id, const std::string& key, std::uint32_t slot) const {
   const core::JobSpec& job = setup_.spec->jobs[id.job];
-  auto expanded = core::expand_attempt(
-      *setup_.spec, job, {.slice = id.slice, .attempt = id.number, .slot = slot, .run_id = setup_.view.info.id});
+  auto expanded = expand(id, slot);
   return exec::LaunchRequest{
       .id = id,
       .slot = slot,

@@ -159,6 +159,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   [[nodiscard]] core::Event slice_event(const core::AttemptId& id, const std::string& key, core::State state) const;
   [[nodiscard]] core::Event attempt_event(const core::AttemptId& id, const LiveAttempt& attempt,
                                           core::State state) const;
+  /// On the executor's threads, too.
+  [[nodiscard]] util::Result<core::ExpandedAttempt> expand(const core::AttemptId& id, std::uint32_t slot) const;
   [[nodiscard]] exec::LaunchRequest request_for(const core::AttemptId& id, const std::string& key,
                                                 std::uint32_t slot) const;
   void note_lost_output(const core::AttemptId& id, const core::Ending& ending);
@@ -190,7 +192,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::optional<util::TimePoint> load_seen_;   ///< when the machine's load was looked at last
   bool held_by_load_ = false;
   bool is_recalling_ = false;
-  core::Steered answer_;  ///< to what was asked for last
+  std::vector<bool> slot_matters_;  ///< to a job's attempts, elsewhere than in RUNNER_SLOT
+  core::Steered answer_;            ///< to what was asked for last
   LoopResult result_;
   bool done_ = false;   ///< the scheduler has nothing left
   bool over_ = false;   ///< and everything about it is on disk

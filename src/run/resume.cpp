@@ -142,7 +142,7 @@ class ResumePlan {
       if (!selection) return Refusal{selection.error().message, Refusal::Why::record};
       session_.run.jobs[j].selection = chosen == kLeftOut ? chosen : stored_selection(job, *selection);
       session_.view.jobs.emplace_back(job.name, selection->count(), job.kind);
-      session_.plans.push_back(make_plan(*request_.spec, job, selection->count()));
+      session_.plans.push_back(make_plan(job, selection->count()));
       selections_.push_back(std::move(*selection));
     }
     return std::nullopt;

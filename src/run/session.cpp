@@ -70,7 +70,7 @@ void plan_new_run(const SessionRequest& request, const core::JobSelection& selec
     session.run.jobs[j].selection = stored_selection(job, selection[j]);
     core::IntervalSet todo = selection[j].value_or(core::IntervalSet());
     session.view.jobs.emplace_back(job.name, todo.count(), job.kind);
-    session.plans.push_back(make_plan(*request.spec, job, todo.count()));
+    session.plans.push_back(make_plan(job, todo.count()));
     session.plans.back().todo = std::move(todo);
     session.plans.back().closed = session.plans.back().left_out = !selection[j];
   }

@@ -43,8 +43,10 @@ class Lanes(FaultTest):
         marked = {(mark.key, mark.attempt): mark.pid for mark in self.started()}
         self.assertEqual(len(marked), len(self.started()), "an attempt was started twice")
         rows = self.rows("SELECT slice, number, pid, outcome FROM attempt")
-        recorded = {(slice, number): pid for slice, number, pid, _ in rows if pid is not None}
-        self.assertEqual(marked, recorded)
+        # One that was ended at once may not have come to its mark.
+        recorded = {(slice, number): pid for slice, number, pid, outcome in rows
+                    if pid is not None and (outcome != "cancelled" or (slice, number) in marked)}
+        self.assertEqual(sorted(marked.items() ^ recorded.items()), [])
         self.assertEqual({outcome for *_, outcome in rows}, set(outcomes))
 
     def test_short_slices_are_recorded_as_they_ran(self):
@@ -91,8 +93,9 @@ class Lanes(FaultTest):
                 after = self.started()[[mark.key for mark in self.started()].index(3000) + 1:]
                 # One may run beside it, and one begin in the other slot while it ends.
                 self.assertLessEqual(len(after), 3, f"{len(keys)} slices ended")
-                self.assert_exact(("succeeded", "failed", "cancelled") if on_halt == "kill" and len(self.rows(
-                    "SELECT 1 FROM attempt WHERE outcome = 'cancelled'")) else ("succeeded", "failed"))
+                outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+                self.assertLessEqual(outcomes, {"succeeded", "failed", "cancelled"} if on_halt == "kill" else {"succeeded", "failed"})
+                self.assert_exact(outcomes)
 
     def test_interrupted_it_leaves_no_row_open(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -144,15 +147,16 @@ class Lanes(FaultTest):
         self.assertEqual(len({(mark.key, mark.attempt) for mark in started}), len(started))
 
     def test_a_slot_in_the_command_is_the_slot(self):
-        self.spec("slices: 0-1999\nn_procs: 2\ncommand: 'echo {slice} $RUNNER_SLOT >> slots'\n")
-        process = self.start("-q", "jobs.yaml")
-        self.wait_for_lanes(process)
-        self.assertEqual(process.wait(), 0, process.stderr.read())
-        said = [line.split() for line in self.read("slots").splitlines()]
-        self.assertEqual(sorted(int(key) for key, _ in said), list(range(2000)))
-        self.assertEqual({slot for _, slot in said}, {"0", "1"})
-        self.spec("slices: 0-999\nn_procs: 2\ncommand: 'test {slot} = $RUNNER_SLOT'\n")
-        self.ok("-q", "jobs.yaml")
+        for command in ("echo {slice} $RUNNER_SLOT $RUNNER_SLOT >> slots", "echo {slice} {slot} $RUNNER_SLOT >> slots"):
+            with self.subTest(command=command):
+                self.write("slots", "")
+                self.spec(f"slices: 0-1999\nn_procs: 2\ncommand: '{command}'\n")
+                process = self.start("-q", "jobs.yaml")
+                self.wait_for_lanes(process)
+                self.assertEqual(process.wait(), 0, process.stderr.read())
+                said = [line.split() for line in self.read("slots").splitlines()]
+                self.assertEqual(sorted(int(key) for key, *_ in said), list(range(2000)))
+                self.assertEqual({(slot, environment) for _, slot, environment in said}, {("0", "0"), ("1", "1")})
 
 
 if __name__ == "__main__":
