@@ -76,20 +76,21 @@ TEST_CASE("what follows has the slot, runs, and counts as launched") {
   CHECK(sim.settled.back().ending.exit_code == 3);
 }
 
-TEST_CASE("a failure wants the offers back, and brings none until others have succeeded") {
+TEST_CASE("before a failure the offers are recalled, and none are made until others have succeeded") {
   Quick sim(short_slices(100'000));
   CHECK_FALSE(sim.scheduler().wants_recall());
   const auto offers = ids(sim.offered);
-  sim.end(sim.running.begin()->first, Outcome::failed, 1);
-  CHECK(sim.scheduler().wants_recall());
-  sim.recall();
+  const AttemptId id = sim.running.begin()->first;
+  CHECK_FALSE(sim.scheduler().wants_recall_before(Finished{id, {}}));
+  CHECK(sim.scheduler().wants_recall_before(Finished{id, ending_with(Outcome::failed, 1)}));
+  CHECK(sim.scheduler().wants_recall_before(Tick{}));
+  sim.end(id, Outcome::failed, 1);
   CHECK_FALSE(sim.scheduler().has_offers());
-  CHECK_FALSE(sim.scheduler().wants_recall());
   CHECK(sim.running.size() == 2);
   sim.run_slices_of_a_millisecond(4);
   CHECK(sim.offered.empty());
   // None is lost, none comes twice.
-  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.launched, id) == (id < offers[8] ? 1 : 0));
+  for (const AttemptId& offer : offers) CHECK(std::ranges::count(sim.launched, offer) == (offer < offers[9] ? 1 : 0));
   sim.run_slices_of_a_millisecond(8);
   CHECK_FALSE(sim.offered.empty());
 }
@@ -134,27 +135,42 @@ TEST_CASE("nothing but an end or a claim brings offers, so that a recall lasts")
   CHECK_FALSE(sim.offered.empty());
 }
 
-TEST_CASE("a halt takes back what was offered, and ends what had followed before it was known") {
+TEST_CASE("a halt takes back what was offered") {
   JobPlan job = short_slices(100'000);
   job.max_failed = 0;
-  job.on_halt = OnHalt::kill;
   Quick sim(job);
-  const AttemptId fails = sim.running.begin()->first;
-  const AttemptId other = std::next(sim.running.begin())->first;
-  sim.running.erase(fails);
-  sim.feed(Finished{fails, ending_with(Outcome::failed, 1)});
-  CHECK(sim.halts.size() == 1);
-  CHECK(sim.terminated == std::vector{other});
-  CHECK(sim.scheduler().wants_recall());
-  // The other had ended by then, and its lane launched another.
-  const AttemptId next = sim.end_and_follow(other);
-  CHECK(sim.terminated.back() == next);
   const auto offers = ids(sim.offered);
-  sim.recall();
-  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.unclaimed, id) == 1);
-  sim.end(next, Outcome::killed);
-  CHECK(sim.settled.back().ending.outcome == Outcome::cancelled);
+  const auto launched = sim.launched.size();
+  sim.end(sim.running.begin()->first, Outcome::failed, 1);
+  for (const AttemptId& id : offers)
+    CHECK(std::ranges::count(sim.unclaimed, id) + std::ranges::count(sim.launched, id) == 1);
+  CHECK(sim.launched.size() == launched);
+  sim.end(sim.running.begin()->first, Outcome::succeeded);
   CHECK(sim.done == 1);
+}
+
+TEST_CASE("while launches are paused none is made, and then they are") {
+  Quick sim(short_slices(100'000));
+  sim.scheduler().pause_launches(true);
+  sim.run_slices_of_a_millisecond(1);
+  CHECK(sim.running.empty());
+  sim.scheduler().pause_launches(false);
+  sim.recall();
+  CHECK(sim.running.size() == 2);
+}
+
+TEST_CASE("after a scale down nothing is offered before the slots that are no more are empty") {
+  Quick sim(short_slices(100'000), 4);
+  sim.feed(Scale{2});
+  const auto first = std::ranges::find_if(sim.running, [](const auto& one) { return one.second == 0; })->first;
+  const auto second = std::ranges::find_if(sim.running, [](const auto& one) { return one.second == 1; })->first;
+  sim.end(first, Outcome::succeeded);
+  sim.end(second, Outcome::succeeded);
+  CHECK(sim.running.size() == 2);  // in slots 2 and 3
+  CHECK(sim.offered.empty());
+  sim.run_slices_of_a_millisecond(2);
+  CHECK_FALSE(sim.offered.empty());
+  for (const auto& [id, slot] : sim.running) CHECK(slot < 2);
 }
 
 TEST_CASE("only what needs nothing but a slot is offered") {

@@ -109,7 +109,7 @@ TEST_CASE("a recall tells of what has followed, and of nothing later") {
   REQUIRE(t.wait_for_file("one"));
   CHECK(t.log.empty());
   t.executor->recall();
-  CHECK(t.log == Lines{"started 0", "finished 0", "followed 1"});
+  CHECK(t.log == Lines{"started 0", "finished 0", "followed 1", "started 1"});
   std::filesystem::rename(t.path("one"), t.path("go"));
   t.run_until_finished(2);
   CHECK(t.endings.at(1).outcome == core::Outcome::succeeded);
@@ -140,7 +140,9 @@ TEST_CASE("a signal reaches what runs in a lane, or is to") {
     t.executor->signal(t.id(0), How::kill);
     CHECK(t.log.empty());
     t.run_until_finished(1);
-    CHECK(t.endings.at(0).signal == SIGKILL);
+    const bool was_started = t.was_told("started 0");
+    CHECK((was_started || !has_begun));
+    CHECK(t.endings.at(0).outcome == (was_started ? core::Outcome::killed : core::Outcome::not_started));
     CHECK_FALSE(t.was_told("started 1"));
   }
 }
@@ -189,6 +191,30 @@ TEST_CASE("outputs and codes are judged in a lane as everywhere") {
   t.run_until_finished(4);
   CHECK(t.endings.at(4).outcome == core::Outcome::failed);
   CHECK_FALSE(t.was_told("started 5"));
+}
+
+TEST_CASE("counters that cannot be read are a failure, and nothing follows that before it is told") {
+  Laned t;
+  std::size_t begun = 0;
+  t.on_finished = [&](const core::AttemptId& id) {
+    if (id.slice == 0) t.executor->recall();
+    begun += t.exists("began") ? 1 : 0;
+  };
+  t.offer(1, "touch began");
+  t.launch(0, "mkdir -p \"${RUNNER_COUNTERS%/*}\"; echo nonsense > \"$RUNNER_COUNTERS\"");
+  t.run_until_finished(1);
+  CHECK(t.endings.at(0).outcome == core::Outcome::missing_output);
+  CHECK(begun == 0);
+  CHECK(t.log == Lines{"started 0", "finished 0"});
+}
+
+TEST_CASE("what is withdrawn before its lane has begun is cancelled; one that runs goes on") {
+  Laned t;
+  t.offer(1, "exit 0");
+  t.launch(0, "exit 0");
+  t.executor->signal(t.id(0), How::withdraw);
+  t.run_until_finished(1);
+  CHECK(t.endings.at(0).outcome == (t.was_told("started 0") ? core::Outcome::succeeded : core::Outcome::cancelled));
 }
 
 TEST_CASE("what an attempt leaves in its group dies with it, also where another follows") {

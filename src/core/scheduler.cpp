@@ -51,6 +51,7 @@ Scheduler::Scheduler(std::vector<JobPlan> jobs, Resources capacity, std::vector<
 }
 
 void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
+  assert(!wants_recall_before(input));
   struct Visitor {
     Scheduler& self;
     TimePoint now;
@@ -81,7 +82,7 @@ void Scheduler::step(const Input& input, TimePoint now, Actions& actions) {
           break;
       }
     }
-    void operator()(const Recalled&) const { self.on_recalled(actions); }
+    void operator()(const Recalled&) const { self.on_recalled(); }
     void operator()(const Hold& hold) const { self.hold(hold.held, now); }
     void operator()(const Tick&) const {
       self.wake_.reset();
@@ -147,7 +148,6 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
 
   const bool has_succeeded = settled.ending.outcome == Outcome::succeeded;
   successes_in_a_row_ = has_succeeded ? successes_in_a_row_ + 1 : 0;
-  offers_stopped_ = !offers_.empty() && (offers_stopped_ || !has_succeeded);
 
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
@@ -166,7 +166,7 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   const std::uint32_t slot = it->second.slot;
   running_.erase(it);
   if (finished.next) {
-    follow(*finished.next, slot, now, actions);
+    follow(*finished.next, slot, actions);
   } else if (slot < capacity_.slots && free_slots_.size() + used_.slots < capacity_.slots) {
     free_slots_.insert(slot);
   }
@@ -268,7 +268,6 @@ void Scheduler::stop_teardowns(TimePoint now, Actions& actions) {
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (how <= job.stop) return;
-  offers_stopped_ = !offers_.empty();
   if (job.stop == Stop::none) drop_what_waits(j, actions);
   job.stop = how;
   for (auto& [id, attempt] : running_) {
@@ -317,7 +316,7 @@ void Scheduler::occupy(const JobQueue& job) {
 /// The first by rank that has a claim and room in its own share. One that does not fit beside what runs holds back
 /// those after it, else a big one could wait for ever; one that waits for a limit those that use the same one.
 JobQueue* Scheduler::next_to_launch() {
-  if (record_waits_ || free_slots_.empty()) return nullptr;
+  if (launches_paused_ || record_waits_ || free_slots_.empty()) return nullptr;
   if (ceiling_ && used_.slots - suspended_ >= std::max<std::size_t>(*ceiling_, 1)) return nullptr;
   std::vector<bool> waited_for(limits_left_.size());
   for (const std::uint32_t j : order_) {

@@ -138,14 +138,17 @@ class Scheduler {
   /// Appends what is to be done now to `actions`. An input that cannot be (an end without a launch) asserts.
   void step(const Input& input, util::TimePoint now, Actions& actions);
 
-  // Offers: slices that end faster than the loop can answer are launched ahead of it. Only where nothing else can come
-  // of an end than that the next one starts; before any input but Claimed, Started and Finished they are to be
-  // recalled.
+  // Offers: slices that end faster than the loop can answer are launched ahead of it, in the slot of one that succeeds.
   /// Whether the executor takes offers; none are made before this says so.
   void allow_offers(bool allowed) { offers_allowed_ = allowed; }
   [[nodiscard]] bool has_offers() const { return !offers_.empty(); }
-  /// What was offered could be launched now, or may not be any more.
+  /// What was offered could be launched now, or something else goes before it.
   [[nodiscard]] bool wants_recall() const;
+  /// Whether offers are to be recalled, and all that followed is to be told, before `input` is: something else may come
+  /// of it than that the next slice starts.
+  [[nodiscard]] bool wants_recall_before(const Input& input) const;
+  /// Nothing is launched meanwhile.
+  void pause_launches(bool paused) { launches_paused_ = paused; }
 
   /// Slices and hooks.
   [[nodiscard]] std::size_t running() const { return used_.slots; }
@@ -238,8 +241,8 @@ class Scheduler {
   void occupy(const JobQueue& job);
   // of offers: scheduler_offers.cpp
   void offer_ahead(Actions& actions);
-  void follow(const AttemptId& id, std::uint32_t slot, util::TimePoint now, Actions& actions);
-  void on_recalled(Actions& actions);
+  void follow(const AttemptId& id, std::uint32_t slot, Actions& actions);
+  void on_recalled();
   // of time
   void set_timeout(const AttemptId& id, Running& attempt);
   void set_timeouts_of(std::uint32_t job);
@@ -278,8 +281,9 @@ class Scheduler {
   util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
   bool offers_allowed_ = false;
   std::deque<AttemptId> offers_;  ///< durable claims that the executor has and may launch
-  bool offers_stopped_ = false;   ///< something failed, or a job was stopped: they are to be taken back
+  bool offers_are_late_ = false;  ///< another job has become ready, which may go before them
   std::size_t successes_in_a_row_ = 0;
+  bool launches_paused_ = false;
   std::optional<util::TimePoint> wake_;
 };
 

@@ -13,6 +13,7 @@ void Scheduler::begin(Actions& actions) {
 
 void Scheduler::move_job(std::uint32_t j, State state, Actions& actions, const std::string& reason) {
   jobs_[j].go(state);
+  if (state == State::ready) offers_are_late_ = !offers_.empty();
   actions.emplace_back(MoveJob{j, state, reason});
 }
 

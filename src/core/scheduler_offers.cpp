@@ -6,8 +6,6 @@
 
 namespace runner::core {
 
-using util::TimePoint;
-
 namespace {
 
 /// The window holds the launches of some 250 ms; offers are for those of some 8 ms, in which the loop comes round.
@@ -31,6 +29,10 @@ void Scheduler::offer_ahead(Actions& actions) {
   const bool is_full = free_slots_.empty() && used_.slots == capacity_.slots;
   if (successes_in_a_row_ < kSuccesses || !is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0)
     return;
+  const bool is_scaled_down = std::ranges::any_of(running_, [&](const auto& one) {
+    return one.second.slot >= capacity_.slots && !jobs_[one.first.job].plan().is_service;
+  });
+  if (is_scaled_down) return;  // what follows would keep a slot that there is no longer
   for (const std::uint32_t j : order_) {
     JobQueue& job = jobs_[j];
     if (job.plan().is_service || !has_services_up(job) || !job.is_waiting()) continue;
@@ -41,34 +43,37 @@ void Scheduler::offer_ahead(Actions& actions) {
   }
 }
 
-void Scheduler::follow(const AttemptId& id, std::uint32_t slot, TimePoint now, Actions& actions) {
+void Scheduler::follow(const AttemptId& id, std::uint32_t slot, Actions& actions) {
   const auto offer = std::ranges::find(offers_, id);
   assert(offer != offers_.end());
   offers_.erase(offer);
   occupy(jobs_[id.job]);
   count_launch(id, slot, actions);
   actions.emplace_back(Follow{id, slot});
-  const Stop stop =
-      jobs_[id.job].stop;  // by an end that was told before this one, and that its launch did not wait for
-  if (stop >= Stop::terminate) end(id, running_.at(id), Outcome::cancelled, stop == Stop::kill, now, actions);
 }
 
 bool Scheduler::wants_recall() const {
-  return !offers_.empty() && (offers_stopped_ || !free_slots_.empty() || used_.slots < capacity_.slots);
+  return !offers_.empty() && (offers_are_late_ || !free_slots_.empty() || used_.slots < capacity_.slots);
 }
 
-void Scheduler::on_recalled(Actions& actions) {
+bool Scheduler::wants_recall_before(const Input& input) const {
+  if (offers_.empty() || std::holds_alternative<Claimed>(input) || std::holds_alternative<Started>(input) ||
+      std::holds_alternative<Recalled>(input))
+    return false;
+  const auto* finished = std::get_if<Finished>(&input);
+  if (finished == nullptr || finished->ending.outcome != Outcome::succeeded) return true;
+  return !jobs_[finished->id.job].plan().may_follow;
+}
+
+void Scheduler::on_recalled() {
   for (auto id = offers_.rbegin(); id != offers_.rend(); ++id) {
     JobQueue& job = jobs_[id->job];
-    if (job.stop != Stop::none) {
-      actions.emplace_back(Unclaim{*id});
-      continue;
-    }
+    assert(job.stop == Stop::none);
     job.claims.push_front(*id);
     ++job.durable;
   }
   offers_.clear();
-  offers_stopped_ = false;
+  offers_are_late_ = false;
 }
 
 }  // namespace runner::core

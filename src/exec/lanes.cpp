@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -65,7 +66,7 @@ struct Lanes::Lane {
   mutable std::mutex mutex;
   std::condition_variable changed;
   bool is_over = false;
-  bool is_waiting_in_vain = false;     ///< for an attempt that was handed over
+  bool waits_for_handed_over = false;  ///< for an attempt that was handed over
   std::optional<LaunchRequest> first;  ///< to be launched
   Slot* slot = nullptr;                ///< where
   std::optional<Running> current;
@@ -79,13 +80,17 @@ struct Lanes::Lane {
 
 void Lanes::Lane::work() {
   std::unique_lock lock(mutex);
-  while (!is_over) {
-    if (first) {
-      follow_each_other(lock);
-      changed.notify_all();
-    } else {
-      changed.wait(lock, [this] { return first || is_over; });
+  try {
+    while (!is_over) {
+      if (first) {
+        follow_each_other(lock);
+        changed.notify_all();
+      } else {
+        changed.wait(lock, [this] { return first || is_over; });
+      }
     }
+  } catch (const std::bad_alloc&) {
+    lanes.is_out_of_memory_ = true;  // collect() throws it on the executor's thread
   }
 }
 
@@ -105,7 +110,7 @@ void Lanes::Lane::follow_each_other(std::unique_lock<std::mutex>& lock) {
     lock.unlock();
     const bool exited_with_zero = proc::wait_for_success(pid);
     lock.lock();
-    if (std::exchange(is_waiting_in_vain, false)) return;
+    if (std::exchange(waits_for_handed_over, false)) return;
     const auto now = util::steady_now();
     current->exited = true;
     current->runtime = now - current->launched_at;
@@ -153,10 +158,15 @@ void Lanes::Lane::prepare_next(std::uint32_t slot_number) {
   next->set_slot(slot_number);
 }
 
-/// It has succeeded. What follows is launched first of all, because its slot is idle until then. False: nothing does.
+/// It has succeeded. What follows is launched as soon as that is sure, because its slot is idle until then. False:
+/// nothing runs here any more.
 bool Lanes::Lane::end_current() {
   Running ended = std::move(*current);
   current.reset();
+  proc::kill_group(ended.pid);  // what it has left behind in its group; the zombie pins the number
+  core::Ending ending = ended.ending_at_exit();
+  starter.settle_counters(ended.request.id, ending);
+  if (ending.outcome != core::Outcome::succeeded) ++lanes.unsettled_;
   prepare_next(ended.request.slot);
   std::swap(slot->log, slot->spare);
   std::optional<core::AttemptId> followed;
@@ -167,15 +177,10 @@ bool Lanes::Lane::end_current() {
   }
   put_next_back();
 
-  proc::kill_group(ended.pid);  // what it has left behind in its group; the zombie pins the number
-  const auto exit = proc::reap(ended.pid);
-  core::Ending ending = ended.ending_at_exit();
-  if (exit) ending.usage = {exit->user, exit->system, exit->max_rss_kib};
-  starter.settle_counters(ended.request.id, ending);
+  if (const auto exit = proc::reap(ended.pid)) ending.usage = {exit->user, exit->system, exit->max_rss_kib};
   put_away(*slot->spare, ended, proc::group_exists(ended.pid), ending);
-
-  const auto at = ended.launched_at + ended.runtime;
   if (!current) std::swap(slot->log, slot->spare);
+  const auto at = ended.launched_at + ended.runtime;
   report(at, Ended{std::move(ended), std::move(ending), followed});
   if (first) hand_over_first();
   return current.has_value();
@@ -189,7 +194,7 @@ void Lanes::Lane::put_next_back() {
 /// The loop has its slot, and its logs, from here on.
 void Lanes::Lane::hand_over(util::TimePoint at) {
   put_next_back();
-  is_waiting_in_vain = !current->exited;
+  waits_for_handed_over = !current->exited;
   report(at, HandedOver{.request = {}, .running = std::move(*current)});
   current.reset();
 }
@@ -203,7 +208,8 @@ void Lanes::Lane::hand_over_first() {
 
 // ---- all lanes
 
-Lanes::Lanes(Options options) : options_(std::move(options)) {}
+Lanes::Lanes(Options options)
+    : options_(std::move(options)), most_lanes_(kLanesPerCpu * std::max(1U, std::thread::hardware_concurrency())) {}
 
 Lanes::~Lanes() {
   for (const auto& lane : lanes_) {
@@ -211,14 +217,14 @@ Lanes::~Lanes() {
     lane->is_over = true;
     lane->changed.notify_all();
     // What cannot be killed must not keep us; its thread touches nothing but the lane from here on.
-    const bool ends = lane->changed.wait_for(lock, kUnkillable, [&] { return !lane->is_waiting_in_vain; });
+    const bool ends = lane->changed.wait_for(lock, kUnkillable, [&] { return !lane->waits_for_handed_over; });
     lock.unlock();
     ends ? lane->thread.join() : lane->thread.detach();
   }
 }
 
 bool Lanes::can_serve(std::uint32_t slots) const {
-  return !broken_ && slots <= kLanesPerCpu * std::max(1U, std::thread::hardware_concurrency());
+  return !broken_ && slots <= most_lanes_;
 }
 
 void Lanes::offer(LaunchRequest request) {
@@ -244,6 +250,7 @@ void Lanes::give_back(LaunchRequest request) {
 }
 
 void Lanes::recall() {
+  wanted_ = false;
   is_recalling_ = true;
   for (const auto& lane : lanes_) {
     const std::lock_guard lock(lane->mutex);
@@ -263,9 +270,9 @@ void Lanes::wake() {
 /// nullptr: there can be none.
 Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
   if (!can_serve(slot + 1)) return nullptr;
-  const SignalsBlocked blocked;
   while (lanes_.size() <= slot) {
     auto lane = std::make_shared<Lane>(*this, options_);
+    const SignalsBlocked blocked;
     try {
       lane->thread = std::thread([lane] { lane->work(); });
       ::pthread_setname_np(lane->thread.native_handle(), ("lane " + std::to_string(lanes_.size())).c_str());
@@ -282,7 +289,7 @@ bool Lanes::launch(LaunchRequest& request, Slot& slot, std::uint64_t oom_kills) 
   Lane* lane = lane_of(request.slot);
   if (lane == nullptr) return false;
   const std::lock_guard lock(lane->mutex);
-  if (lane->first || lane->current || lane->is_waiting_in_vain) return false;
+  if (lane->first || lane->current || lane->waits_for_handed_over) return false;
   oom_kills_ = oom_kills;
   lane->slot = &slot;
   lane->first = std::move(request);
@@ -291,6 +298,7 @@ bool Lanes::launch(LaunchRequest& request, Slot& slot, std::uint64_t oom_kills) 
 }
 
 void Lanes::collect(Take take, std::uint64_t oom_kills, const std::function<void(Report&)>& report) {
+  if (is_out_of_memory_) throw std::bad_alloc();
   is_woken_ = false;
   oom_kills_ = oom_kills;
   const auto now = util::steady_now();
@@ -320,12 +328,19 @@ Lanes::Lane* Lanes::earliest() const {
   return first;
 }
 
-void Lanes::hand_over(const core::AttemptId& id) {
+void Lanes::hand_over(const std::function<bool(const Running&)>& is_it) {
   for (const auto& lane : lanes_) {
     const std::lock_guard lock(lane->mutex);
-    if (lane->current && lane->current->request.id == id) lane->hand_over(util::steady_now());
-    if (lane->first && lane->first->id == id) lane->hand_over_first();
+    if (lane->current && is_it(*lane->current)) lane->hand_over(util::steady_now());
   }
+}
+
+std::optional<LaunchRequest> Lanes::take_back(const core::AttemptId& id) {
+  for (const auto& lane : lanes_) {
+    const std::lock_guard lock(lane->mutex);
+    if (lane->first && lane->first->id == id) return std::exchange(lane->first, std::nullopt);
+  }
+  return std::nullopt;
 }
 
 bool Lanes::is_any_busy() const {
@@ -335,17 +350,19 @@ bool Lanes::is_any_busy() const {
   });
 }
 
-void Lanes::while_still(const std::function<void(const std::function<bool(pid_t)>&)>& function) {
-  std::vector<std::unique_lock<std::mutex>> locks;
+Lanes::Still Lanes::hold_still() {
+  Still locks;
   for (const auto& lane : lanes_) locks.emplace_back(lane->mutex);
-  function([this](pid_t pid) {
-    return std::ranges::any_of(lanes_, [pid](const auto& lane) {
-      const auto is_handed_over = [pid](const Lane::Timed& one) {
-        const auto* handed_over = std::get_if<HandedOver>(&one.report);
-        return handed_over != nullptr && handed_over->running && handed_over->running->pid == pid;
-      };
-      return (lane->current && lane->current->pid == pid) || std::ranges::any_of(lane->reports, is_handed_over);
-    });
+  return locks;
+}
+
+bool Lanes::has(pid_t pid) const {
+  return std::ranges::any_of(lanes_, [pid](const auto& lane) {
+    const auto is_handed_over = [pid](const Lane::Timed& one) {
+      const auto* handed_over = std::get_if<HandedOver>(&one.report);
+      return handed_over != nullptr && handed_over->running && handed_over->running->pid == pid;
+    };
+    return (lane->current && lane->current->pid == pid) || std::ranges::any_of(lane->reports, is_handed_over);
   });
 }
 

@@ -61,13 +61,18 @@ class Lanes {
   enum class Take : std::uint8_t { long_ones, all };
   /// Calls `report` with what has happened, in order. What has run for long, or all that runs, is handed over.
   void collect(Take take, std::uint64_t oom_kills, const std::function<void(Report&)>& report);
-  /// Of this one attempt, if it runs in a lane.
-  void hand_over(const core::AttemptId& id);
+  /// Of what runs in a lane and `is_it`.
+  void hand_over(const std::function<bool(const Running&)>& is_it);
+  /// What was to be launched first in a lane and has no process yet.
+  std::optional<LaunchRequest> take_back(const core::AttemptId& id);
   /// So many attempts that were handed over as failed, or as not launched, have been dealt with.
   void settled(int count) { unsettled_ -= count; }
   [[nodiscard]] bool is_any_busy() const;
-  /// Calls `function` while no lane makes or reaps a process, with what says whether a child is a lane's.
-  void while_still(const std::function<void(const std::function<bool(pid_t)>&)>& function);
+  /// While it lives no lane makes or reaps a process.
+  using Still = std::vector<std::unique_lock<std::mutex>>;
+  [[nodiscard]] Still hold_still();
+  /// Whether a child is a lane's, or was and is about to be reported; to be asked while they are held still.
+  [[nodiscard]] bool has(pid_t pid) const;
 
  private:
   struct Lane;
@@ -80,6 +85,7 @@ class Lanes {
   [[nodiscard]] bool may_follow() const { return unsettled_ == 0 && !is_recalling_; }
 
   Options options_;
+  std::uint32_t most_lanes_;
   bool wanted_ = false;
   bool broken_ = false;                       ///< a thread could not be made
   std::vector<std::shared_ptr<Lane>> lanes_;  ///< by slot; a thread that cannot be joined keeps its own
@@ -89,6 +95,7 @@ class Lanes {
   std::atomic<int> unsettled_ = 0;  ///< handed over as failed, or as not launched
   std::atomic<bool> is_recalling_ = false;
   std::atomic<bool> is_woken_ = false;  ///< and has not collected since
+  std::atomic<bool> is_out_of_memory_ = false;
   std::atomic<std::uint64_t> oom_kills_ = 0;
 };
 

@@ -210,9 +210,12 @@ core::Ending LocalExecutor::Impl::judge(const Running& running, const std::optio
 void LocalExecutor::Impl::on_report(pid_t sender, const core::Report& report) {
   const auto process = proc::read_process(sender);
   if (!process) return;
-  gather(Lanes::Take::all);
-  const Running* running = find_running([&](const Running& candidate) { return candidate.pid == process->group; });
+  const auto is_it = [&](const Running& candidate) { return candidate.pid == process->group; };
+  lanes_.hand_over(is_it);
+  gather(Lanes::Take::long_ones);
+  const Running* running = find_running(is_it);
   if (running == nullptr) {
+    gather(Lanes::Take::all);
     const std::string environment = proc::environment_of(sender);
     running = find_running([&](const Running& candidate) {
       return environment.find(cookie_of(cookie_prefix_, candidate.request.id)) != std::string::npos;
@@ -251,10 +254,9 @@ void LocalExecutor::Impl::resume_output() {
 
 /// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.
 void LocalExecutor::Impl::reap_inherited() {
-  lanes_.while_still([this](const auto& is_in_lane) {
-    proc::reap_inherited([&](pid_t pid) {
-      return is_in_lane(pid) || find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
-    });
+  const auto still = lanes_.hold_still();
+  proc::reap_inherited([this](pid_t pid) {
+    return lanes_.has(pid) || find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
   });
 }
 

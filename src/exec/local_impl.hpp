@@ -94,6 +94,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void collect();
   void gather(Lanes::Take take);
   void take_over(Lanes::HandedOver one);
+  void to_settle();
 
   // being suspended: local_still.cpp
   void suspend(Running& running);
@@ -135,7 +136,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   asio::steady_timer still_timer_;
   asio::steady_timer lane_timer_;
   bool is_collecting_regularly_ = false;
-  int unsettled_ = 0;  ///< of what lanes have handed over; told, or about to be
+  int to_settle_ = 0;  ///< what lanes hold up others for; told, or about to be
   util::Duration still_delay_{};
   bool still_round_due_ = false;         ///< at once
   std::set<core::AttemptId> held_back_;  ///< of waiting_: suspended

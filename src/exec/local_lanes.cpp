@@ -34,9 +34,12 @@ void LocalExecutor::Impl::offer(LaunchRequest request) {
   lanes_.offer(std::move(request));
 }
 
+/// Nothing runs in a lane then.
 void LocalExecutor::Impl::recall() {
   lanes_.recall();
-  collect();
+  gather(Lanes::Take::all);
+  notes_.deliver();
+  collect_soon();
 }
 
 bool LocalExecutor::Impl::launch_in_lane(LaunchRequest& request) {
@@ -61,11 +64,12 @@ void LocalExecutor::Impl::collect_regularly() {
   });
 }
 
+/// What follows is held up by a failure until that has been told.
 void LocalExecutor::Impl::collect() {
   gather(Lanes::Take::long_ones);
-  notes_.deliver();
-  lanes_.settled(std::exchange(unsettled_, 0));
   launch_waiting();
+  notes_.deliver();
+  lanes_.settled(std::exchange(to_settle_, 0));
 }
 
 /// Tells nothing yet.
@@ -76,6 +80,7 @@ void LocalExecutor::Impl::gather(Lanes::Take take) {
     const Running& running = ended.running;
     // No log: that of the ending is it, and by now another attempt may write to the draft.
     notes_.add(StartedNote{.id = running.request.id, .pid = running.pid, .at = running.started_at, .log = {}});
+    if (ended.ending.outcome != core::Outcome::succeeded) to_settle();
     if (ended.next) {
       notes_.add(FollowedNote{.id = running.request.id, .ending = std::move(ended.ending), .next = *ended.next});
     } else {
@@ -86,8 +91,8 @@ void LocalExecutor::Impl::gather(Lanes::Take take) {
 
 void LocalExecutor::Impl::take_over(Lanes::HandedOver one) {
   if (!one.running) {
-    if (unsettled_++ == 0) collect_soon();
-    if (!try_launch(one.request)) waiting_.push_back(std::move(one.request));
+    to_settle();
+    waiting_.push_back(std::move(one.request));
     return;
   }
   const std::uint32_t number = one.running->request.slot;
@@ -96,12 +101,17 @@ void LocalExecutor::Impl::take_over(Lanes::HandedOver one) {
   const Running& running = slot.running.emplace(std::move(*one.running));
   notes_.add(StartedNote{running.request.id, running.pid, running.started_at, slot.log->path()});
   if (running.exited) {
-    if (unsettled_++ == 0) collect_soon();
+    to_settle();
     (void)has_ended(slot);
     return;
   }
   if (slot.log->has_limit()) poll_logs_soon();
   watcher_.watch(running.pid, proc::open_pidfd(running.pid), number);
+}
+
+/// One more of what lanes have counted, once it is told.
+void LocalExecutor::Impl::to_settle() {
+  if (to_settle_++ == 0) collect_soon();
 }
 
 }  // namespace runner::exec

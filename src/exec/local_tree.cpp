@@ -18,6 +18,7 @@ constexpr auto kLastTreeCheck = 100ms;
 // ---- being ended: by whole trees, in rounds that serve all attempts with one look at /proc
 
 void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
+  if (auto request = lanes_.take_back(id)) waiting_.push_back(std::move(*request));
   const auto queued =
       std::find_if(waiting_.begin(), waiting_.end(), [&](const LaunchRequest& request) { return request.id == id; });
   if (queued != waiting_.end()) {
@@ -32,7 +33,7 @@ void LocalExecutor::Impl::signal(const core::AttemptId& id, How how) {
     waiting_.erase(queued);
     return;
   }
-  lanes_.hand_over(id);
+  lanes_.hand_over([&](const Running& running) { return running.request.id == id; });
   gather(Lanes::Take::long_ones);
   Running* found = find_running([&](const Running& candidate) { return candidate.request.id == id; });
   if (found == nullptr || how == How::withdraw) return;
@@ -71,11 +72,16 @@ void LocalExecutor::Impl::tree_round() {
     roots.push_back(root_of(*slot.running));
   }
   reap_inherited();  // thousands of zombies would make the look at /proc a long one
+  Lanes::Still still;
   std::optional<proc::FrozenCgroup> frozen;
-  if (std::ranges::any_of(ending, [](const Slot* slot) { return slot->running->outruns_us; }))
+  if (std::ranges::any_of(ending, [](const Slot* slot) { return slot->running->outruns_us; })) {
+    still = lanes_.hold_still();  // what was launched now would be outside the cgroup, as we are
     frozen.emplace(options_.cgroup);
+  }
   const auto found = proc::find_trees(roots);
   if (!found) {
+    frozen.reset();
+    still.clear();
     blind_round(ending);
     return;
   }
@@ -91,6 +97,8 @@ void LocalExecutor::Impl::tree_round() {
     schedule_tree_round(tree_delay_);
     tree_delay_ = std::min<util::Duration>(tree_delay_ * 2, kLastTreeCheck);
   }
+  frozen.reset();
+  still.clear();
   notes_.deliver();
   launch_waiting();
 }

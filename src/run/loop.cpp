@@ -88,6 +88,7 @@ void Loop::begin() {
   move_run(core::State::ready);
   move_run(core::State::running);
   look_at_load(util::steady_now());
+  scheduler_.allow_offers(may_offer());
   feed(core::Start{});
   on_signal(SIGCONT);  // the guard may have died before we could be told
 }
@@ -95,10 +96,29 @@ void Loop::begin() {
 // ---- the scheduler's side
 
 void Loop::feed(const core::Input& input) {
-  const bool is_routine = std::holds_alternative<core::Finished>(input) ||
-                          std::holds_alternative<core::Started>(input) ||
-                          std::holds_alternative<core::Claimed>(input) || std::holds_alternative<core::Recalled>(input);
-  if (!is_routine) recall_offers();
+  if (is_recalling_) {
+    scheduler_.wants_recall_before(input) ? deferred_.push_back(input) : step(input);
+    return;
+  }
+  if (scheduler_.wants_recall_before(input)) recall_offers();
+  step_all(input);
+  if (!scheduler_.wants_recall()) return;
+  recall_offers();
+  step_all(core::Recalled{});  // what came back may be launched now
+}
+
+/// `input`, and what was deferred; nothing is launched before the last of them is known.
+void Loop::step_all(const core::Input& input) {
+  const std::vector<core::Input> deferred = std::exchange(deferred_, {});
+  scheduler_.pause_launches(!deferred.empty());
+  step(input);
+  for (std::size_t i = 0; i < deferred.size(); ++i) {
+    scheduler_.pause_launches(i + 1 < deferred.size());
+    step(deferred[i]);
+  }
+}
+
+void Loop::step(const core::Input& input) {
   core::Actions actions = std::move(actions_);  // keeps its memory from step to step
   actions.clear();
   scheduler_.step(input, util::steady_now(), actions);
@@ -107,16 +127,17 @@ void Loop::feed(const core::Input& input) {
   }
   if (scheduler_.starved()) writer_->hurry();
   actions_ = std::move(actions);
-  if (!is_routine && !done_) scheduler_.allow_offers(may_offer());
-  if (scheduler_.wants_recall()) recall_offers();
 }
 
-/// So that the scheduler knows of all that has been launched, and nothing is launched before it says so.
+/// The scheduler knows then of all that has been launched, and nothing is until its next step. What is told meanwhile
+/// and has to wait for that is left in deferred_.
 void Loop::recall_offers() {
-  if (!scheduler_.has_offers() || std::exchange(is_recalling_, true)) return;
+  if (!scheduler_.has_offers()) return;
+  is_recalling_ = true;
   scheduler_.allow_offers(false);
+  scheduler_.pause_launches(true);
   executor_->recall();  // feeds what it tells
-  feed(core::Recalled{});
+  step(core::Recalled{});
   is_recalling_ = false;
   scheduler_.allow_offers(may_offer());
 }
@@ -274,8 +295,6 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   attempt.pid = pid;
   attempt.since = util::steady_now();
   attempt.life.go(core::State::running);
-  feed(core::Started{id});
-  if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
   last_sequence_ = last_started_in(attempt.slot) = writer_->started(id, at, pid, log);
   core::Event event = attempt_event(id, attempt, core::State::running);
   event.at = at;
@@ -283,6 +302,8 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   event.since = util::steady_now();
   when_committed(last_sequence_, std::move(event));
   if (attempt.suspended) tell_standing(id, attempt);  // it was asked for before it had started
+  feed(core::Started{id});                            // last: by a recall it may tell of the end
+  if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
 }
 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {
@@ -371,6 +392,7 @@ void Loop::on_acknowledged() {
 void Loop::trouble(const std::string& message, bool waiting) {
   boost::asio::post(asio_->io, [this, message, waiting] {
     if (waiting) {
+      recall_offers();
       notice(message + "; no new slice is started until it can be written");
       feed(core::RecordWaits{true});
     } else {

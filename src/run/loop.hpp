@@ -110,6 +110,8 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   };
 
   void feed(const core::Input& input);
+  void step(const core::Input& input);
+  void step_all(const core::Input& input);
   void recall_offers();
   [[nodiscard]] bool may_offer() const;
   void carry_out(const core::Claim& action);
@@ -192,8 +194,9 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   std::optional<util::TimePoint> load_seen_;   ///< when the machine's load was looked at last
   bool held_by_load_ = false;
   bool is_recalling_ = false;
-  std::vector<bool> slot_matters_;  ///< to a job's attempts, elsewhere than in RUNNER_SLOT
-  core::Steered answer_;            ///< to what was asked for last
+  std::vector<core::Input> deferred_;  ///< told while offers were recalled
+  std::vector<bool> slot_matters_;     ///< to a job's attempts, elsewhere than in RUNNER_SLOT
+  core::Steered answer_;               ///< to what was asked for last
   LoopResult result_;
   bool done_ = false;   ///< the scheduler has nothing left
   bool over_ = false;   ///< and everything about it is on disk

@@ -96,6 +96,7 @@ util::Result<void> Loop::scale(std::uint32_t slots, const std::string& by) {
                        (setup_.most_slots_because.empty() ? "" : ": " + setup_.most_slots_because)};
   }
   feed(core::Scale{slots});
+  scheduler_.allow_offers(may_offer());
   record_steering(by, "scale", {}, std::to_string(slots));
   tell("scale by " + by + ": " + util::format_count(slots) + " at a time");
   return {};
@@ -111,6 +112,7 @@ void Loop::on_signal(int signal) {
   if (signal == SIGTERM) level = std::max(level, 2);
   if (level == stop_level_) return;
   stop_level_ = level;
+  recall_offers();
   setup_.view.ending = true;
   if (result_.signal == 0) result_.signal = guard_is_lost ? SIGKILL : signal;
   const std::string name = guard_is_lost ? "the guard of this run was killed" : core::signal_name(signal);

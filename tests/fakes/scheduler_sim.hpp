@@ -27,6 +27,7 @@ class Sim {
 
   void start() { feed(Start{}); }
   void feed(const Input& input) {
+    if (scheduler_.wants_recall_before(input)) recall();
     Actions actions;
     scheduler_.step(input, now, actions);
     for (const auto& action : actions) take(action);

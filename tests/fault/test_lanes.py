@@ -38,11 +38,16 @@ class Lanes(FaultTest):
     def started(self):
         return [mark for mark in self.marks() if mark.what == "S"]
 
+    def outcomes(self):
+        """Of the newest run."""
+        rows = self.rows("SELECT DISTINCT outcome FROM attempt WHERE run = (SELECT max(number) FROM run)")
+        return {row[0] for row in rows}
+
     def assert_exact(self, outcomes=("succeeded",)):
         """Every start that was marked is the attempt in the record, with its process, and none was started twice."""
         marked = {(mark.key, mark.attempt): mark.pid for mark in self.started()}
         self.assertEqual(len(marked), len(self.started()), "an attempt was started twice")
-        rows = self.rows("SELECT slice, number, pid, outcome FROM attempt")
+        rows = self.rows("SELECT slice, number, pid, outcome FROM attempt WHERE run = (SELECT max(number) FROM run)")
         # One that was ended at once may not have come to its mark.
         recorded = {(slice, number): pid for slice, number, pid, outcome in rows
                     if pid is not None and (outcome != "cancelled" or (slice, number) in marked)}
@@ -93,9 +98,61 @@ class Lanes(FaultTest):
                 after = self.started()[[mark.key for mark in self.started()].index(3000) + 1:]
                 # One may run beside it, and one begin in the other slot while it ends.
                 self.assertLessEqual(len(after), 3, f"{len(keys)} slices ended")
-                outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+                outcomes = self.outcomes()
                 self.assertLessEqual(outcomes, {"succeeded", "failed", "cancelled"} if on_halt == "kill" else {"succeeded", "failed"})
                 self.assert_exact(outcomes)
+
+    def test_a_halt_that_meets_a_retry_in_a_lane_counts_its_slice_once(self):
+        """The engine aborted: a retry that a lane had launched, which the scheduler did not know yet, was given up."""
+        for _ in range(4):
+            (self.dir / "marks").unlink(missing_ok=True)
+            rows = [f"{i},{'fail=1' if i >= 1500 else ''}" for i in range(2000)] + ["2000,sleep=60 exit=1"]
+            self.write("plan.csv", "id,actions\n" + "\n".join(rows) + "\n")
+            self.spec("slices: {table: plan.csv}\nn_procs: 2\nretries: 1\nretry_delay: 1ms\nmax_failed: 0\n"
+                      f"command: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+            process = self.start("-q", "jobs.yaml")
+            self.assertEqual(process.wait(), 3, process.stderr.read())
+            self.assertNotIn("lost", self.outcomes())
+
+    def test_what_succeeded_before_a_halt_was_told_is_a_success(self):
+        """Slices that had done their work were cancelled by a failure in another slot that was told before their ends."""
+        for _ in range(3):
+            (self.dir / "marks").unlink(missing_ok=True)
+            rows = [f"{i},{'sleep=100 exit=1' if i == 1000 else ''}" for i in range(6000)]
+            self.write("plan.csv", "id,actions\n" + "\n".join(rows) + "\n")
+            self.spec(f"slices: {{table: plan.csv}}\nn_procs: 2\nmax_failed: 0\non_halt: kill\n"
+                      f"command: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+            process = self.start("-q", "jobs.yaml")
+            self.assertEqual(process.wait(), 3, process.stderr.read())
+            ended = [mark.key for mark in self.marks() if mark.what == "E"]
+            before = set(ended[:ended.index(1000)]) if 1000 in ended else set(ended[:-2])
+            cancelled = {slice for slice, in self.rows("SELECT slice FROM attempt WHERE outcome = 'cancelled' "
+                                                       "AND run = (SELECT max(number) FROM run)")}
+            # Marked as done and about to exit is not exited: at most the one that ran beside it.
+            self.assertLessEqual(len(cancelled & before), 1)
+            self.assertLessEqual(len(cancelled), 1)
+
+    def test_a_slot_that_is_scaled_away_is_used_no_more(self):
+        self.spec("slices: 0-99999\nn_procs: 4\ncommand: 'echo $RUNNER_SLOT >> slots'\n")
+        process = self.start("-q", "jobs.yaml")
+        wait_for(lambda: lanes_of(engine_pid(process)) == 4, "slices follow each other in lanes")
+        self.ok("scale", "jobs.yaml", "2")
+        before = len(self.read("slots").split())
+        wait_for(lambda: len(self.read("slots").split()) > before + 300, "it goes on")
+        later = self.read("slots").split()[before + 4:]  # what ran then may end where it is
+        self.ok("cancel", "jobs.yaml")
+        process.wait()
+        self.assertLessEqual(set(later), {"0", "1"})
+
+    def test_what_cannot_be_executed_stands_in_nobodys_way(self):
+        rows = [f"{i},{'/no/such/program' if i == 2000 else '/bin/true'}" for i in range(6000)]
+        self.write("plan.csv", "id,program\n" + "\n".join(rows) + "\n")
+        self.spec("slices: {table: plan.csv}\nn_procs: 2\ncommand: ['{program}']\n")
+        self.ok("-q", "jobs.yaml", code=1)
+        [(slice, before)] = self.rows("SELECT slice, (SELECT count(*) FROM attempt WHERE started_at < failed.started_at) "
+                                      "FROM attempt AS failed WHERE outcome <> 'succeeded'")
+        self.assertEqual(slice, 2000)
+        self.assertLess(abs(before - 2000), 200, "it was put off")
 
     def test_interrupted_it_leaves_no_row_open(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,7 +162,7 @@ class Lanes(FaultTest):
                 self.wait_for_lanes(process)
                 process.send_signal(number)
                 self.assertEqual(process.wait(), 128 + number, process.stderr.read())
-                outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+                outcomes = self.outcomes()
                 self.assertLessEqual(outcomes, {"succeeded", "cancelled"})
                 self.assert_exact(outcomes)
                 self.assertEqual(processes_in(self.dir), [])
@@ -125,7 +182,7 @@ class Lanes(FaultTest):
         self.ok("disable", "jobs.yaml", "--slices", "29990-29999")
         self.ok("cancel", "jobs.yaml")
         process.wait()
-        outcomes = {row[0] for row in self.rows("SELECT DISTINCT outcome FROM attempt")}
+        outcomes = self.outcomes()
         self.assertLessEqual(outcomes, {"succeeded", "cancelled"})
         self.assert_exact(outcomes)
 
