@@ -421,9 +421,9 @@ void Loop::record_failed(const std::string& message) {
 
 void Loop::await_signal() {
   asio_->signals.async_wait([this](const boost::system::error_code& error, int signal) {
-    if (error) return;
+    if (error || over_) return;  // one may be on its way while the run ends
     on_signal(signal);
-    await_signal();
+    if (!over_) await_signal();
   });
 }
 
