@@ -69,8 +69,8 @@ struct Lanes::Lane {
   bool waits_for_handed_over = false;  ///< for an attempt that was handed over
   std::optional<LaunchRequest> first;  ///< to be launched
   Slot* slot = nullptr;                ///< where
-  std::optional<Running> current;
-  std::optional<LaunchRequest> next;  ///< taken from the offers, to follow it
+  std::unique_ptr<Running> current;
+  std::unique_ptr<LaunchRequest> next;  ///< taken from the offers, to follow it
   std::vector<Timed> reports;
   std::vector<Timed> collected;  ///< the executor's alone, as is `told`: how many of them have been
   std::size_t told = 0;
@@ -127,7 +127,8 @@ void Lanes::Lane::follow_each_other(std::unique_lock<std::mutex>& lock) {
 /// False: no process was made, and the log is closed.
 bool Lanes::Lane::launch(LaunchRequest& request) {
   if (!request.obstacle.empty()) return false;
-  Running& running = current.emplace();
+  current = std::make_unique<Running>();
+  Running& running = *current;
   running.outputs_since = file_time_now();
   running.oom_kills = lanes.oom_kills_;
   running.started_at = util::wall_now();
@@ -161,8 +162,8 @@ void Lanes::Lane::prepare_next(std::uint32_t slot_number) {
 /// It has succeeded. What follows is launched as soon as that is sure, because its slot is idle until then. False:
 /// nothing runs here any more.
 bool Lanes::Lane::end_current() {
-  Running ended = std::move(*current);
-  current.reset();
+  auto finished = std::move(current);
+  const Running& ended = *finished;
   proc::kill_group(ended.pid);  // what it has left behind in its group; the zombie pins the number
   core::Ending ending = ended.ending_at_exit();
   starter.settle_counters(ended.request.id, ending);
@@ -172,7 +173,7 @@ bool Lanes::Lane::end_current() {
   std::optional<core::AttemptId> followed;
   if (next && lanes.may_follow()) {
     followed = next->id;
-    if (!launch(*next)) first = std::move(next);  // the loop launches it, or says why it cannot
+    if (!launch(*next)) first = std::move(*next);  // the loop launches it, or says why it cannot
     next.reset();
   }
   put_next_back();
@@ -181,22 +182,20 @@ bool Lanes::Lane::end_current() {
   put_away(*slot->spare, ended, proc::group_exists(ended.pid), ending);
   if (!current) std::swap(slot->log, slot->spare);
   const auto at = ended.launched_at + ended.runtime;
-  report(at, Ended{std::move(ended), std::move(ending), followed});
+  report(at, Ended{std::move(finished), std::move(ending), followed});
   if (first) hand_over_first();
-  return current.has_value();
+  return current != nullptr;
 }
 
 void Lanes::Lane::put_next_back() {
-  if (next) lanes.give_back(std::move(*next));
-  next.reset();
+  if (next) lanes.give_back(std::move(next));
 }
 
 /// The loop has its slot, and its logs, from here on.
 void Lanes::Lane::hand_over(util::TimePoint at) {
   put_next_back();
   waits_for_handed_over = !current->exited;
-  report(at, HandedOver{.request = {}, .running = std::move(*current)});
-  current.reset();
+  report(at, HandedOver{.request = {}, .running = std::move(current)});
 }
 
 /// It has no process yet.
@@ -230,21 +229,21 @@ bool Lanes::can_serve(std::uint32_t slots) const {
 void Lanes::offer(LaunchRequest request) {
   wanted_ = true;
   const std::lock_guard lock(mutex_);
-  offers_.push_back(std::move(request));
+  offers_.push_back(std::make_unique<LaunchRequest>(std::move(request)));
   most_offers_ = offers_.size();
 }
 
-std::optional<LaunchRequest> Lanes::take() {
-  if (!may_follow()) return std::nullopt;
+std::unique_ptr<LaunchRequest> Lanes::take() {
+  if (!may_follow()) return nullptr;
   const std::lock_guard lock(mutex_);
-  if (offers_.empty()) return std::nullopt;
-  LaunchRequest first = std::move(offers_.front());
+  if (offers_.empty()) return nullptr;
+  auto first = std::move(offers_.front());
   offers_.pop_front();
   if (offers_.size() <= most_offers_ / 4) wake();
   return first;
 }
 
-void Lanes::give_back(LaunchRequest request) {
+void Lanes::give_back(std::unique_ptr<LaunchRequest> request) {
   const std::lock_guard lock(mutex_);
   offers_.push_front(std::move(request));
 }

@@ -29,14 +29,14 @@ class Lanes {
   };
   /// An attempt that has ended in a lane, and what was launched in its place.
   struct Ended {
-    Running running;
+    std::unique_ptr<Running> running;
     core::Ending ending;
     std::optional<core::AttemptId> next;
   };
   /// An attempt that its lane has nothing to do with any more.
   struct HandedOver {
-    LaunchRequest request;             ///< where no process could be made for it
-    std::optional<Running> running{};  ///< else; if it has exited it is a zombie
+    LaunchRequest request;               ///< where no process could be made for it
+    std::unique_ptr<Running> running{};  ///< else; if it has exited it is a zombie
   };
   using Report = std::variant<Ended, HandedOver>;
 
@@ -79,8 +79,8 @@ class Lanes {
 
   Lane* lane_of(std::uint32_t slot);
   [[nodiscard]] Lane* earliest() const;
-  std::optional<LaunchRequest> take();
-  void give_back(LaunchRequest request);
+  std::unique_ptr<LaunchRequest> take();
+  void give_back(std::unique_ptr<LaunchRequest> request);
   void wake();
   [[nodiscard]] bool may_follow() const { return unsettled_ == 0 && !is_recalling_; }
 
@@ -90,7 +90,7 @@ class Lanes {
   bool broken_ = false;                       ///< a thread could not be made
   std::vector<std::shared_ptr<Lane>> lanes_;  ///< by slot; a thread that cannot be joined keeps its own
   std::mutex mutex_;                          ///< of the offers; taken after a lane's own
-  std::deque<LaunchRequest> offers_;
+  std::deque<std::unique_ptr<LaunchRequest>> offers_;
   std::size_t most_offers_ = 0;     ///< after the last offer(); the loop is woken at a quarter of that
   std::atomic<int> unsettled_ = 0;  ///< handed over as failed, or as not launched
   std::atomic<bool> is_recalling_ = false;

@@ -77,7 +77,7 @@ void LocalExecutor::Impl::gather(Lanes::Take take) {
   lanes_.collect(take, oom_.kills(), [this](Lanes::Report& report) {
     if (auto* handed_over = std::get_if<Lanes::HandedOver>(&report)) return take_over(std::move(*handed_over));
     auto& ended = std::get<Lanes::Ended>(report);
-    const Running& running = ended.running;
+    const Running& running = *ended.running;
     // No log: that of the ending is it, and by now another attempt may write to the draft.
     notes_.add(StartedNote{.id = running.request.id, .pid = running.pid, .at = running.started_at, .log = {}});
     if (ended.ending.outcome != core::Outcome::succeeded) to_settle();
