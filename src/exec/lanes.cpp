@@ -90,7 +90,7 @@ void Lanes::Lane::work() {
       }
     }
   } catch (const std::bad_alloc&) {
-    lanes.is_out_of_memory_ = true;  // collect() throws it on the executor's thread
+    lanes.is_out_of_memory_ = true;  // and is told on the executor's thread
   }
 }
 
@@ -297,7 +297,6 @@ bool Lanes::launch(LaunchRequest& request, Slot& slot, std::uint64_t oom_kills) 
 }
 
 void Lanes::collect(Take take, std::uint64_t oom_kills, const std::function<void(Report&)>& report) {
-  if (is_out_of_memory_) throw std::bad_alloc();
   is_woken_ = false;
   oom_kills_ = oom_kills;
   const auto now = util::steady_now();

@@ -68,6 +68,8 @@ class Lanes {
   /// So many attempts that were handed over as failed, or as not launched, have been dealt with.
   void settled(int count) { unsettled_ -= count; }
   [[nodiscard]] bool is_any_busy() const;
+  /// A lane had no memory to go on with: the run cannot, either.
+  [[nodiscard]] bool is_out_of_memory() const { return is_out_of_memory_; }
   /// While it lives no lane makes or reaps a process.
   using Still = std::vector<std::unique_lock<std::mutex>>;
   [[nodiscard]] Still hold_still();

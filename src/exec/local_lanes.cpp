@@ -2,6 +2,7 @@
 // them.
 #include <boost/asio/post.hpp>
 #include <cassert>
+#include <new>
 
 #include "exec/local_impl.hpp"
 
@@ -66,6 +67,7 @@ void LocalExecutor::Impl::collect_regularly() {
 
 /// What follows is held up by a failure until that has been told.
 void LocalExecutor::Impl::collect() {
+  if (lanes_.is_out_of_memory()) throw std::bad_alloc();
   gather(Lanes::Take::long_ones);
   launch_waiting();
   notes_.deliver();
