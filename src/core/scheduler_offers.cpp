@@ -16,8 +16,7 @@ constexpr std::size_t kSuccesses = 16;
 
 /// Nothing but a free slot is needed to launch a slice of it.
 bool needs_a_slot_only(const JobPlan& plan) {
-  return plan.may_follow && !plan.is_service && !plan.n_procs && plan.uses.empty() && plan.need.cpus_milli == 0 &&
-         plan.need.memory == 0;
+  return plan.may_follow && !plan.n_procs && plan.uses.empty() && plan.need.cpus_milli == 0 && plan.need.memory == 0;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "exec/lanes.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -13,6 +12,7 @@
 #include "exec/attempt_files.hpp"
 #include "proc/child.hpp"
 #include "proc/tree.hpp"
+#include "util/signals.hpp"
 
 namespace runner::exec {
 
@@ -21,22 +21,6 @@ namespace {
 constexpr auto kLong = std::chrono::milliseconds(10);  ///< what runs for longer is the loop's business
 constexpr auto kUnkillable = std::chrono::seconds(1);  ///< how long a thread is waited for whose attempt was killed
 constexpr std::uint32_t kLanesPerCpu = 2;
-
-/// A thread that is made while this lives handles no signals.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 
@@ -63,7 +47,7 @@ struct Lanes::Lane {
   void report(util::TimePoint at, Report one) { reports.push_back({at, std::move(one)}); }
 
   Lanes& lanes;
-  mutable std::mutex mutex;
+  std::mutex mutex;
   std::condition_variable changed;
   bool is_over = false;
   bool waits_for_handed_over = false;  ///< for an attempt that was handed over
@@ -271,7 +255,7 @@ Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
   if (!can_serve(slot + 1)) return nullptr;
   while (lanes_.size() <= slot) {
     auto lane = std::make_shared<Lane>(*this, options_);
-    const SignalsBlocked blocked;
+    const util::BlockedSignals blocked;
     try {
       lane->thread = std::thread([lane] { lane->work(); });
       ::pthread_setname_np(lane->thread.native_handle(), ("lane " + std::to_string(lanes_.size())).c_str());

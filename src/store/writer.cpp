@@ -1,5 +1,4 @@
 // Writer over SQLite: a queue, one thread, one transaction per batch.
-#include <signal.h>
 #include <sqlite3.h>
 #include <sys/statvfs.h>
 
@@ -23,6 +22,7 @@
 #include "store/sqlite.hpp"
 #include "store/store.hpp"
 #include "util/fd.hpp"
+#include "util/signals.hpp"
 
 namespace runner::store {
 
@@ -41,22 +41,6 @@ constexpr auto kCustodyCheck = std::chrono::seconds(1);
 constexpr int kCheckpointPages = 4000;  // 16 MB of WAL: an eighth of the default's checkpoints, a moment's recovery
 constexpr int kLeastCheckpointPages = 64;
 constexpr std::uint64_t kRoomPerPage = std::uint64_t{4} * 4096;  // bytes: four times what moving the WAL may take
-
-/// The writer's thread leaves every signal to the loop's.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 /// WAL where its shared memory works, a rollback journal elsewhere; a commit is on disk before it returns.
 Result<void> set_durability(Database& database, bool rollback_journal) {
@@ -83,7 +67,7 @@ class SqliteWriter final : public Writer {
       : database_(std::move(database)), attempts_(std::move(attempts)), events_(events), options_(std::move(options)) {
     // Checkpoints come after the acknowledgement, not before it as SQLite's own would.
     sqlite3_wal_hook(database_.handle(), &SqliteWriter::note_wal_size, this);
-    const BlockedSignals blocked;
+    const util::BlockedSignals blocked;
     thread_ = std::thread([this] { run(); });
   }
   ~SqliteWriter() override { (void)close(); }

@@ -12,6 +12,18 @@ bool is_ignored(int signal);
 /// SIGCHLD, and those of `signals` that are not ignored: waiting for one that is would undo that.
 sigset_t signals_to_await(std::span<const int> signals);
 
+/// A thread that is made while this lives handles no signal: they are left to the loop's.
+class BlockedSignals {
+ public:
+  BlockedSignals();
+  ~BlockedSignals();
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 /// SIGUSR1 and SIGUSR2 steer a run: while none listens they are ignored, for by default they would end what is there.
 void ignore_steering();
 
