@@ -149,6 +149,82 @@ TEST_CASE("a halt takes back what was offered") {
   CHECK(sim.done == 1);
 }
 
+TEST_CASE("a halt by one that was ended and then exits with 0 takes back what was offered") {
+  JobPlan job = short_slices(100'000);
+  job.max_failed = 0;
+  job.timeout = 1s;
+  job.grace = 20s;
+  SUBCASE("draining") {
+    job.on_halt = OnHalt::drain;
+  }
+  SUBCASE("ending what runs") {
+    job.on_halt = OnHalt::kill;
+  }
+  Quick sim(job);
+  const AttemptId deaf = sim.running.begin()->first;
+  sim.now += 1s;
+  const AttemptId other = sim.running.rbegin()->first;
+  sim.end(other, Outcome::succeeded);
+  sim.feed(Tick{});
+  REQUIRE(sim.terminated == std::vector{deaf});
+  while (sim.offered.empty()) {
+    sim.now += 1ms;
+    sim.end(sim.running.rbegin()->first, Outcome::succeeded);
+  }
+  const auto offers = ids(sim.offered);
+  const auto launched = sim.launched.size();
+  sim.end(deaf, Outcome::succeeded);
+  CHECK(sim.settled.back().ending.outcome == Outcome::timed_out);
+  CHECK(sim.halts.size() == 1);
+  CHECK(sim.launched.size() == launched);
+  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.unclaimed, id) == 1);
+}
+
+TEST_CASE("what was offered is soon taken back where nothing follows it any more, as slices are long now") {
+  Quick sim(short_slices(100'000));
+  REQUIRE_FALSE(sim.offered.empty());
+  const AttemptId first = sim.offered.front();
+  const auto launched = sim.launched.size();
+  for (int i = 0; i < 20 && !sim.running.contains(first); ++i) {
+    sim.now += 50ms;
+    sim.end(sim.running.begin()->first, Outcome::succeeded);
+    if (sim.scheduler().wants_recall()) sim.recall();
+  }
+  CHECK(sim.running.contains(first));
+  CHECK(sim.launched.size() <= launched + 6);
+}
+
+TEST_CASE("nothing is offered before a number of slices have been short again") {
+  Quick sim(short_slices(2000));
+  sim.recall();
+  Ending slow;
+  slow.runtime = 50ms;
+  sim.now += 50ms;
+  const AttemptId id = sim.running.begin()->first;
+  sim.running.erase(id);
+  sim.feed(Finished{id, slow});
+  sim.run_slices_of_a_millisecond(7);
+  CHECK(sim.offered.empty());
+  sim.run_slices_of_a_millisecond(2);
+  CHECK_FALSE(sim.offered.empty());
+}
+
+TEST_CASE("what was offered goes before the slices of a job that comes after it") {
+  JobPlan second = short_slices(100'000);
+  second.name = "second";
+  Quick sim({short_slices(1700), second}, 2);
+  REQUIRE_FALSE(sim.offered.empty());
+  const auto offers = ids(sim.offered);
+  REQUIRE(offers.front().job == 0);
+  const auto is_of_second = [](const AttemptId& id) { return id.job == 1; };
+  while (std::ranges::none_of(sim.launched, is_of_second)) {
+    sim.now += 50ms;
+    sim.end(sim.running.begin()->first, Outcome::succeeded);
+    if (sim.scheduler().wants_recall()) sim.recall();
+  }
+  for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.launched, id) == 1);
+}
+
 TEST_CASE("while launches are paused none is made, and then they are") {
   Quick sim(short_slices(100'000));
   sim.scheduler().pause_launches(true);

@@ -1,17 +1,23 @@
 // Environment, program search, OOM counter: what proc/ does without starting anything.
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "proc/child.hpp"
 #include "proc/environment.hpp"
 #include "proc/oom.hpp"
 #include "proc/program.hpp"
@@ -26,6 +32,20 @@ std::vector<std::string> strings(const char* const* list) {
   std::vector<std::string> found;
   for (; *list != nullptr; ++list) found.emplace_back(*list);
   return found;
+}
+
+/// At most a minute.
+template <class Condition>
+bool wait_until(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!condition() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return condition();
+}
+
+bool has_memory(pid_t pid) {
+  const auto process = read_process(pid);
+  return process && process->has_memory;
 }
 
 }  // namespace
@@ -96,6 +116,48 @@ TEST_CASE("a process that is not the one that was found is not signalled") {
   signal_process(ours, SIGKILL);
   CHECK(start_of(::getpid()) != 0);
   CHECK(start_of(0) == 0);
+}
+
+TEST_CASE("a process is alive as long as one of its threads is") {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    std::thread([] { ::pause(); }).detach();
+    ::syscall(SYS_exit, 0);  // this thread only
+  }
+  CHECK(wait_until([&] { return !has_memory(pid); }));  // as /proc shows that of its first thread
+  CHECK(read_process(pid)->alive);
+  ::kill(pid, SIGKILL);
+  CHECK(wait_until([&] { return has_exited(pid); }));
+  CHECK_FALSE(read_process(pid)->alive);
+  CHECK(reap(pid));
+}
+
+TEST_CASE("the status of a child is there once its tracer lets go of it") {
+  std::array<int, 2> go{};
+  std::array<int, 2> is_traced{};
+  std::array<int, 2> release{};
+  for (auto* ends : {&go, &is_traced, &release}) REQUIRE(::pipe(ends->data()) == 0);
+  char byte = 'x';
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(::read(go[0], &byte, 1) == 1 ? 7 : 1);
+  const pid_t tracer = ::fork();
+  if (tracer == 0) {
+    if (::ptrace(PTRACE_SEIZE, child, nullptr, nullptr) != 0) byte = 'n';
+    if (::write(is_traced[1], &byte, 1) != 1 || ::read(release[0], &byte, 1) != 1) ::_exit(1);
+    ::_exit(0);
+  }
+  REQUIRE(::read(is_traced[0], &byte, 1) == 1);
+  const bool may_trace = byte == 'x';
+  if (!may_trace) MESSAGE("not tried: no process may trace another here");
+  REQUIRE(::write(go[1], &byte, 1) == 1);
+  CHECK(wait_until([&] { return !has_memory(child); }));
+  if (may_trace) CHECK_FALSE(reap(child));
+  REQUIRE(::write(release[1], &byte, 1) == 1);
+  const auto status = reap_exited(child);
+  REQUIRE(status);
+  CHECK(status->code == 7);
+  CHECK(::waitpid(tracer, nullptr, 0) == tracer);
+  for (const int fd : {go[0], go[1], is_traced[0], is_traced[1], release[0], release[1]}) ::close(fd);
 }
 
 TEST_CASE("we are never part of a tree") {

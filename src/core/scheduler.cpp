@@ -146,9 +146,7 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   if (it->second.ended_by_us && settled.ending.outcome != Outcome::lost)
     settled.ending.outcome = *it->second.ended_by_us;
 
-  const bool has_succeeded = settled.ending.outcome == Outcome::succeeded;
-  successes_in_a_row_ = has_succeeded ? successes_in_a_row_ + 1 : 0;
-
+  note_end(settled.ending);
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   JobQueue& job = jobs_[finished.id.job];
@@ -268,6 +266,7 @@ void Scheduler::stop_teardowns(TimePoint now, Actions& actions) {
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (how <= job.stop) return;
+  assert(offers_.empty() && "an input that may stop a job is one that offers are recalled before");
   if (job.stop == Stop::none) drop_what_waits(j, actions);
   job.stop = how;
   for (auto& [id, attempt] : running_) {
@@ -298,6 +297,7 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
 
 void Scheduler::launch_ready(Actions& actions) {
   while (JobQueue* job = next_to_launch()) {
+    if (offers_go_before(*job)) return;  // and are recalled, as a slot is free
     const AttemptId id = job->take_claim();
     occupy(*job);
     launch(id, free_slots_.extract(free_slots_.begin()).value(), actions);

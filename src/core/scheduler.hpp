@@ -240,8 +240,10 @@ class Scheduler {
   [[nodiscard]] bool fits(const Resources& need) const;
   void occupy(const JobQueue& job);
   // of offers: scheduler_offers.cpp
+  void note_end(const Ending& judged);
   void offer_ahead(Actions& actions);
   void follow(const AttemptId& id, std::uint32_t slot, Actions& actions);
+  [[nodiscard]] bool offers_go_before(const JobQueue& job);
   void on_recalled();
   // of time
   void set_timeout(const AttemptId& id, Running& attempt);
@@ -280,9 +282,10 @@ class Scheduler {
   util::TimePoint rate_since_{};
   util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
   bool offers_allowed_ = false;
-  std::deque<AttemptId> offers_;  ///< durable claims that the executor has and may launch
-  bool offers_are_late_ = false;  ///< another job has become ready, which may go before them
-  std::size_t successes_in_a_row_ = 0;
+  std::deque<AttemptId> offers_;          ///< durable claims that the executor has and may launch
+  bool offers_are_late_ = false;          ///< another job has become ready, which may go before them
+  std::size_t launched_past_offers_ = 0;  ///< since one of them was, or they were made
+  std::size_t short_successes_in_a_row_ = 0;
   bool launches_paused_ = false;
   std::optional<util::TimePoint> wake_;
 };

@@ -1,6 +1,7 @@
 // The part of the scheduler that offers slices ahead of the ends that make room for them.
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 
 #include "core/scheduler.hpp"
 
@@ -11,8 +12,10 @@ namespace {
 /// The window holds the launches of some 250 ms; offers are for those of some 8 ms, in which the loop comes round.
 constexpr std::size_t kWindowPerOffer = 8;
 constexpr std::size_t kMaxOffersPerSlot = 32;
-/// So many ends in a row: after a failure everything is decided when it is due for a while.
+/// So many ends in a row: after a failure, or a slice that was not short, everything is decided when it is due for a
+/// while.
 constexpr std::size_t kSuccesses = 16;
+constexpr auto kShort = std::chrono::milliseconds(20);
 
 /// Nothing but a free slot is needed to launch a slice of it.
 bool needs_a_slot_only(const JobPlan& plan) {
@@ -21,12 +24,17 @@ bool needs_a_slot_only(const JobPlan& plan) {
 
 }  // namespace
 
+void Scheduler::note_end(const Ending& judged) {
+  const bool is_good = judged.outcome == Outcome::succeeded && judged.runtime <= kShort;
+  short_successes_in_a_row_ = is_good ? short_successes_in_a_row_ + 1 : 0;
+}
+
 /// None where slices take longer than the loop does: then everything is decided when it is due, as ever.
 void Scheduler::offer_ahead(Actions& actions) {
   const std::size_t wanted = std::min(window_ / kWindowPerOffer, kMaxOffersPerSlot * capacity_.slots);
   if (!offers_allowed_ || wanted < 4 * capacity_.slots || offers_.size() > wanted / 2 + capacity_.slots) return;
   const bool is_full = free_slots_.empty() && used_.slots == capacity_.slots;
-  if (successes_in_a_row_ < kSuccesses || !is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0)
+  if (short_successes_in_a_row_ < kSuccesses || !is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0)
     return;
   const bool is_scaled_down = std::ranges::any_of(running_, [&](const auto& one) {
     return one.second.slot >= capacity_.slots && !jobs_[one.first.job].plan().is_service;
@@ -46,9 +54,17 @@ void Scheduler::follow(const AttemptId& id, std::uint32_t slot, Actions& actions
   const auto offer = std::ranges::find(offers_, id);
   assert(offer != offers_.end());
   offers_.erase(offer);
+  launched_past_offers_ = 0;
   occupy(jobs_[id.job]);
   count_launch(id, slot, actions);
   actions.emplace_back(Follow{id, slot});
+}
+
+/// What was offered goes before `job`, whose turn would be next. Only a few of the same job may pass it, by which slots
+/// find their way into lanes; if none of those follows what was offered, slices are not short any more.
+bool Scheduler::offers_go_before(const JobQueue& job) {
+  if (offers_.empty()) return false;
+  return &job != &jobs_[offers_.front().job] || launched_past_offers_++ >= 2 * capacity_.slots;
 }
 
 bool Scheduler::wants_recall() const {
@@ -61,6 +77,7 @@ bool Scheduler::wants_recall_before(const Input& input) const {
     return false;
   const auto* finished = std::get_if<Finished>(&input);
   if (finished == nullptr || finished->ending.outcome != Outcome::succeeded) return true;
+  if (running_.at(finished->id).ended_by_us) return true;  // it will be judged as that
   return !jobs_[finished->id.job].plan().may_follow;
 }
 
@@ -73,6 +90,7 @@ void Scheduler::on_recalled() {
   }
   offers_.clear();
   offers_are_late_ = false;
+  launched_past_offers_ = 0;
 }
 
 }  // namespace runner::core

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "exec/executor.hpp"
+#include "util/clock.hpp"
 #include "util/result.hpp"
 
 namespace boost::asio {
@@ -26,6 +28,7 @@ struct ExecutorOptions {
   std::string oom_counter{};      ///< file to read instead of our cgroup's counter; for tests
   std::optional<mode_t> umask{};  ///< of the slices, where it is not ours
   std::string cgroup{};           ///< of the run (proc/cgroup.hpp); "": there is none
+  util::Duration longest_in_lane = std::chrono::milliseconds(10);  ///< what runs for longer is the loop's; for tests
 };
 
 /// `io` and `events` outlive the executor. The error lists the names there are.

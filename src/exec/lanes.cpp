@@ -18,7 +18,6 @@ namespace runner::exec {
 
 namespace {
 
-constexpr auto kLong = std::chrono::milliseconds(10);  ///< what runs for longer is the loop's business
 constexpr auto kUnkillable = std::chrono::seconds(1);  ///< how long a thread is waited for whose attempt was killed
 constexpr std::uint32_t kLanesPerCpu = 2;
 
@@ -286,7 +285,7 @@ void Lanes::collect(Take take, std::uint64_t oom_kills, const std::function<void
   const auto now = util::steady_now();
   for (const auto& lane : lanes_) {
     const std::lock_guard lock(lane->mutex);
-    const bool is_long = lane->current && now - lane->current->launched_at > kLong;
+    const bool is_long = lane->current && now - lane->current->launched_at > options_.longest;
     if (is_long) wanted_ = false;
     if (lane->current && (is_long || take == Take::all)) lane->hand_over(std::max(now, lane->current->launched_at));
     if (lane->first && take == Take::all) lane->hand_over_first();
@@ -336,16 +335,6 @@ Lanes::Still Lanes::hold_still() {
   Still locks;
   for (const auto& lane : lanes_) locks.emplace_back(lane->mutex);
   return locks;
-}
-
-bool Lanes::has(pid_t pid) const {
-  return std::ranges::any_of(lanes_, [pid](const auto& lane) {
-    const auto is_handed_over = [pid](const Lane::Timed& one) {
-      const auto* handed_over = std::get_if<HandedOver>(&one.report);
-      return handed_over != nullptr && handed_over->running && handed_over->running->pid == pid;
-    };
-    return (lane->current && lane->current->pid == pid) || std::ranges::any_of(lane->reports, is_handed_over);
-  });
 }
 
 }  // namespace runner::exec

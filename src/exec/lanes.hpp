@@ -26,6 +26,7 @@ class Lanes {
   struct Options {
     Starter::Options starter;
     std::function<void()> wake;  ///< there is something to collect(); called on a lane's thread
+    util::Duration longest;      ///< what runs for longer is handed over
   };
   /// An attempt that has ended in a lane, and what was launched in its place.
   struct Ended {
@@ -70,11 +71,9 @@ class Lanes {
   [[nodiscard]] bool is_any_busy() const;
   /// A lane had no memory to go on with: the run cannot, either.
   [[nodiscard]] bool is_out_of_memory() const { return is_out_of_memory_; }
-  /// While it lives no lane makes or reaps a process.
+  /// While it lives no lane makes a process.
   using Still = std::vector<std::unique_lock<std::mutex>>;
   [[nodiscard]] Still hold_still();
-  /// Whether a child is a lane's, or was and is about to be reported; to be asked while they are held still.
-  [[nodiscard]] bool has(pid_t pid) const;
 
  private:
   struct Lane;

@@ -157,7 +157,7 @@ bool LocalExecutor::Impl::has_ended(Slot& slot) {
 void LocalExecutor::Impl::complete(Slot& slot, std::string detail) {
   Running running = std::move(*slot.running);
   slot.running.reset();
-  const auto exit = running.exited ? proc::reap(running.pid) : std::nullopt;
+  const auto exit = running.exited ? proc::reap_exited(running.pid) : std::nullopt;
   if (running.capture) running.capture->finish();
   core::Ending ending = judge(running, exit);
   starter_.settle_counters(running.request.id, ending);
@@ -254,9 +254,8 @@ void LocalExecutor::Impl::resume_output() {
 
 /// Orphans of slices come to us, as a subreaper, and would stay zombies until the run is over.
 void LocalExecutor::Impl::reap_inherited() {
-  const auto still = lanes_.hold_still();
   proc::reap_inherited([this](pid_t pid) {
-    return lanes_.has(pid) || find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
+    return find_running([&](const Running& running) { return running.pid == pid; }) != nullptr;
   });
 }
 

@@ -51,7 +51,9 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
         still_timer_(io),
         lane_timer_(io),
         inherited_timer_(io),
-        lanes_({.starter = starter_options(false), .wake = [this] { collect_soon(); }}) {
+        lanes_({.starter = starter_options(false),
+                .wake = [this] { collect_soon(); },
+                .longest = options_.longest_in_lane}) {
     if (options_.tap != nullptr) options_.tap = &gate_.emplace(*options_.tap, notes_);
     proc::open_standard_descriptors();
     proc::keep_zombies();

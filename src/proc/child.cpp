@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace runner::proc {
@@ -55,6 +57,13 @@ std::optional<ExitStatus> reap(pid_t pid) {
   exit.system = duration_of(usage.ru_stime);
   exit.max_rss_kib = usage.ru_maxrss;
   return exit;
+}
+
+std::optional<ExitStatus> reap_exited(pid_t pid) {
+  constexpr auto kPatience = std::chrono::seconds(1);
+  const auto deadline = util::steady_now() + kPatience;
+  while (!has_exited(pid) && util::steady_now() < deadline) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return reap(pid);
 }
 
 util::Fd open_pidfd(pid_t pid) {

@@ -32,6 +32,10 @@ struct ExitStatus {
 /// Takes the status of a child that has exited; nullopt if there is none to take (someone else reaped it).
 [[nodiscard]] std::optional<ExitStatus> reap(pid_t pid);
 
+/// As reap(), where the kernel has told of the exit: a tracer (strace -f) gets the status first, and lets go of it a
+/// moment later. Waits for that, at most a second.
+[[nodiscard]] std::optional<ExitStatus> reap_exited(pid_t pid);
+
 /// Of our child; closed where the kernel has none.
 [[nodiscard]] util::Fd open_pidfd(pid_t pid);
 

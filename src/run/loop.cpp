@@ -302,8 +302,8 @@ void Loop::started(const core::AttemptId& id, int pid, util::WallTime at, const 
   event.since = util::steady_now();
   when_committed(last_sequence_, std::move(event));
   if (attempt.suspended) tell_standing(id, attempt);  // it was asked for before it had started
-  feed(core::Started{id});                            // last: by a recall it may tell of the end
   if (setup_.spec->jobs[id.job].service) readiness_->begin(id.job);
+  feed(core::Started{id});  // last: by a recall it may tell of the end
 }
 
 void Loop::finished(const core::AttemptId& id, core::Ending ending) {

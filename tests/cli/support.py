@@ -1,4 +1,5 @@
 """Drives the real runner binary in a directory of its own. RUNNER names the binary (ctest sets it)."""
+import contextlib
 import json
 import os
 import pathlib
@@ -31,20 +32,27 @@ def wait_for(condition, what, deadline=DEADLINE):
 
 
 def is_alive(pid):
-    """Neither gone nor a zombie."""
+    """A thread of it is: not gone, nor a zombie."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+            fields = stat.read().rpartition(")")[2].split()
+            return fields[0] not in "ZX" or int(fields[17]) > 1
     except OSError:
         return False
 
 
 def children_of(pid):
+    """Of all its threads: slices may be those of a lane."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as children:
-            return [int(child) for child in children.read().split()]
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
+    found = []
+    for thread in threads:
+        with contextlib.suppress(OSError):  # it has ended
+            with open(f"/proc/{pid}/task/{thread}/children") as children:
+                found += map(int, children.read().split())
+    return found
 
 
 def engine_pid(process):

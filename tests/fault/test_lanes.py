@@ -102,6 +102,29 @@ class Lanes(FaultTest):
                 self.assertLessEqual(outcomes, {"succeeded", "failed", "cancelled"} if on_halt == "kill" else {"succeeded", "failed"})
                 self.assert_exact(outcomes)
 
+    def test_nothing_is_started_after_a_halt_by_one_that_was_ended_and_said_that_all_is_well(self):
+        """The engine aborted: what timed out exits with 0, which is no success, and lanes went on."""
+        self.write("plan.csv", "id,actions\n" + "".join(f"{i},{'deaf wait=go' if i == 300 else ''}\n" for i in range(100_000)))
+        self.spec("slices: {table: plan.csv}\nn_procs: 2\ntimeout: 500ms\ngrace: 60s\nmax_failed: 0\n"
+                  f"command: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+        process = self.start("-q", "jobs.yaml")
+        wait_for(lambda: ("E", 2000) in {(mark.what, mark.key) for mark in self.marks()}, "slices follow each other while it is ended")
+        self.write("go", "")
+        self.assertEqual(process.wait(), 3, process.stderr.read()[-2000:])
+        self.assert_exact(("succeeded", "timed_out"))
+
+    def test_slices_that_become_long_keep_their_order(self):
+        """What had been offered was left until the end, or until another job was through."""
+        self.write("plan.csv", "id,actions\n" + "".join(f"{i},{'sleep=50' if i >= 3000 else ''}\n" for i in range(3150)))
+        self.spec(f"slices: {{table: plan.csv}}\nn_procs: 2\ncommand: [{self.slice}, marks, '{{id}}', '{{actions}}']\n")
+        process = self.start("-q", "jobs.yaml")
+        self.wait_for_lanes(process)
+        self.assertEqual(process.wait(), 0, process.stderr.read())
+        keys = [mark.key for mark in self.started()]
+        late = [place - key for place, key in enumerate(keys)]
+        self.assertLess(max(late), 20, keys[2990:])
+        self.assertLess(sum(by < -20 for by in late[2990:]), 8, keys[2990:])  # by these it is seen that nothing follows any more
+
     def test_a_halt_that_meets_a_retry_in_a_lane_counts_its_slice_once(self):
         """The engine aborted: a retry that a lane had launched, which the scheduler did not know yet, was given up."""
         for _ in range(4):
