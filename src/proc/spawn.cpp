@@ -48,8 +48,11 @@ struct ChildContext {
   int error = 0;
 };
 
+/// At exec, where the kernel can (5.11): by then our parent goes on.
 RUNNER_IN_CHILD void close_descriptors(unsigned first, unsigned last) {
   if (first > last) return;
+  constexpr unsigned kCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC
+  if (::syscall(SYS_close_range, first, last, kCloseOnExec) == 0) return;
   if (::syscall(SYS_close_range, first, last, 0U) == 0) return;
   // Kernels before 5.9: one by one up to the limit. The limit may have been lowered since, so this is best effort.
   rlimit limit{};
