@@ -180,6 +180,36 @@ TEST_CASE("a halt by one that was ended and then exits with 0 takes back what wa
   for (const AttemptId& id : offers) CHECK(std::ranges::count(sim.unclaimed, id) == 1);
 }
 
+TEST_CASE("a service that nothing needs any more is ended while slices of another job follow each other") {
+  JobPlan user = job("user", 1, {{.job = 2, .after = Need::After::up}});
+  user.may_follow = true;
+  user.priority = 1;
+  JobPlan service = job("service", 1);
+  service.is_service = true;
+  Sim sim({short_slices(100'000), user, service}, Resources{3, 0, 0});
+  sim.scheduler().allow_offers(true);
+  sim.begin();
+  sim.feed(ServiceReady{2});
+  sim.settle();
+  const auto run_short_ones = [&] {
+    sim.now += 1ms;
+    for (const auto& [id, slot] : std::map(sim.running)) {
+      if (id.job != 0) continue;
+      sim.running.erase(id);
+      sim.feed(Finished{id, {}});
+    }
+  };
+  for (int round = 0; sim.offered.empty() && round < 1000; ++round) {
+    run_short_ones();
+    if (round % 20 == 0) sim.acknowledge();
+  }
+  REQUIRE_FALSE(sim.offered.empty());
+  REQUIRE(sim.running.contains({1, 0, 1}));
+  sim.end({1, 0, 1}, Outcome::succeeded);
+  CHECK(sim.terminated == std::vector{AttemptId{2, 0, 1}});
+  CHECK(sim.unclaimed.empty());
+}
+
 TEST_CASE("what was offered is soon taken back where nothing follows it any more, as slices are long now") {
   Quick sim(short_slices(100'000));
   REQUIRE_FALSE(sim.offered.empty());

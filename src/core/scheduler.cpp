@@ -266,7 +266,8 @@ void Scheduler::stop_teardowns(TimePoint now, Actions& actions) {
 void Scheduler::stop_job(std::uint32_t j, Stop how, TimePoint now, Actions& actions) {
   JobQueue& job = jobs_[j];
   if (how <= job.stop) return;
-  assert(offers_.empty() && "an input that may stop a job is one that offers are recalled before");
+  assert(std::ranges::find(offers_, j, &AttemptId::job) == offers_.end() &&
+         "they are recalled before what may stop it");
   if (job.stop == Stop::none) drop_what_waits(j, actions);
   job.stop = how;
   for (auto& [id, attempt] : running_) {
