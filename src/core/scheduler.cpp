@@ -146,7 +146,6 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   if (it->second.ended_by_us && settled.ending.outcome != Outcome::lost)
     settled.ending.outcome = *it->second.ended_by_us;
 
-  note_end(settled.ending);
   set_deadline(timeouts_, it->first, it->second.timeout, std::nullopt);
   set_deadline(graces_, it->first, it->second.grace, std::nullopt);
   JobQueue& job = jobs_[finished.id.job];
@@ -155,6 +154,7 @@ void Scheduler::on_finished(const Finished& finished, TimePoint now, Actions& ac
   if (job.plan().is_service) {
     judge_service(settled);
   } else {
+    note_end(settled.ending);
     const Resources& need = job.plan().need;
     for (const Use& use : job.plan().uses) limits_left_[use.limit] += use.amount;
     used_.slots -= 1;
@@ -298,7 +298,7 @@ void Scheduler::drop_what_waits(std::uint32_t j, Actions& actions) {
 
 void Scheduler::launch_ready(Actions& actions) {
   while (JobQueue* job = next_to_launch()) {
-    if (offers_go_before(*job)) return;  // and are recalled, as a slot is free
+    if (!may_pass_offers(*job)) return;  // they are recalled, as a slot is free
     const AttemptId id = job->take_claim();
     occupy(*job);
     launch(id, free_slots_.extract(free_slots_.begin()).value(), actions);

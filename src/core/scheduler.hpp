@@ -243,7 +243,7 @@ class Scheduler {
   void note_end(const Ending& judged);
   void offer_ahead(Actions& actions);
   void follow(const AttemptId& id, std::uint32_t slot, Actions& actions);
-  [[nodiscard]] bool offers_go_before(const JobQueue& job);
+  [[nodiscard]] bool may_pass_offers(const JobQueue& job);
   void on_recalled();
   // of time
   void set_timeout(const AttemptId& id, Running& attempt);

@@ -60,11 +60,13 @@ void Scheduler::follow(const AttemptId& id, std::uint32_t slot, Actions& actions
   actions.emplace_back(Follow{id, slot});
 }
 
-/// What was offered goes before `job`, whose turn would be next. Only a few of the same job may pass it, by which slots
-/// find their way into lanes; if none of those follows what was offered, slices are not short any more.
-bool Scheduler::offers_go_before(const JobQueue& job) {
-  if (offers_.empty()) return false;
-  return &job != &jobs_[offers_.front().job] || launched_past_offers_++ >= 2 * capacity_.slots;
+/// False: what was offered is to be taken back before `job` has its turn; counts those that pass it. A few of the same
+/// job may, by which slots find their way into lanes; if none of those is followed, slices are not short any more.
+bool Scheduler::may_pass_offers(const JobQueue& job) {
+  if (offers_.empty()) return true;
+  if (&job != &jobs_[offers_.front().job] || launched_past_offers_ >= 2 * capacity_.slots) return false;
+  ++launched_past_offers_;
+  return true;
 }
 
 bool Scheduler::wants_recall() const {
@@ -77,7 +79,9 @@ bool Scheduler::wants_recall_before(const Input& input) const {
     return false;
   const auto* finished = std::get_if<Finished>(&input);
   if (finished == nullptr || finished->ending.outcome != Outcome::succeeded) return true;
-  if (running_.at(finished->id).ended_by_us) return true;  // it will be judged as that
+  const auto running = running_.find(finished->id);
+  assert(running != running_.end());
+  if (running->second.ended_by_us) return true;  // it will be judged as that
   return !jobs_[finished->id.job].plan().may_follow;
 }
 

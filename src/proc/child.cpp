@@ -60,7 +60,7 @@ std::optional<ExitStatus> reap(pid_t pid) {
 }
 
 std::optional<ExitStatus> reap_exited(pid_t pid) {
-  constexpr auto kPatience = std::chrono::seconds(1);
+  constexpr auto kPatience = std::chrono::milliseconds(50);
   const auto deadline = util::steady_now() + kPatience;
   while (!has_exited(pid) && util::steady_now() < deadline) std::this_thread::sleep_for(std::chrono::microseconds(100));
   return reap(pid);

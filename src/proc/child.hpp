@@ -33,7 +33,7 @@ struct ExitStatus {
 [[nodiscard]] std::optional<ExitStatus> reap(pid_t pid);
 
 /// As reap(), where the kernel has told of the exit: a tracer (strace -f) gets the status first, and lets go of it a
-/// moment later. Waits for that, at most a second.
+/// moment later. Blocks until then, at most 50 ms.
 [[nodiscard]] std::optional<ExitStatus> reap_exited(pid_t pid);
 
 /// Of our child; closed where the kernel has none.

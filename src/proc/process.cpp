@@ -54,8 +54,7 @@ std::optional<Process> read_process(pid_t pid) {
   process.pid = pid;
   process.name = text.substr(comm_begin + 1, comm_end - comm_begin - 1);
   text.remove_prefix(comm_end + 2);
-  const bool first_thread_is_dead = text.front() == 'Z' || text.front() == 'X';
-  process.alive = !first_thread_is_dead || stat_field<long>(text, 20) > 1;
+  process.alive = text.front() != 'Z' && text.front() != 'X';
   process.in_kernel = text.front() == 'D';
   process.stopped = text.front() == 'T' || text.front() == 't';
   process.parent = stat_field<pid_t>(text, 4);

@@ -18,7 +18,7 @@ struct Process {
   pid_t session = 0;
   pid_t foreground = -1;    ///< the group in the foreground of its terminal; -1: it has no terminal
   std::uint64_t start = 0;  ///< clock ticks since boot; with the pid it names a process for good
-  bool alive = false;       ///< a thread of it is: neither a zombie nor dead
+  bool alive = false;       ///< neither a zombie nor dead
   bool stopped = false;     ///< by a signal or a debugger
   bool in_kernel = false;   ///< in a call that no signal interrupts: it takes one before it runs again
   bool has_memory = false;  ///< else it is past its end, alive or not
