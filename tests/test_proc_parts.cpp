@@ -1,4 +1,4 @@
-// Environment, program search, OOM counter: what proc/ does without starting anything.
+// Environment, program search, OOM counter, statuses: what proc/ does without its launcher.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>

@@ -60,6 +60,7 @@ std::optional<ExitStatus> reap(pid_t pid) {
 }
 
 std::optional<ExitStatus> reap_exited(pid_t pid) {
+  if (auto exit = reap(pid)) return exit;
   constexpr auto kPatience = std::chrono::milliseconds(50);
   const auto deadline = util::steady_now() + kPatience;
   while (!has_exited(pid) && util::steady_now() < deadline) std::this_thread::sleep_for(std::chrono::microseconds(100));
