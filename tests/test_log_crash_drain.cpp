@@ -11,6 +11,7 @@
 #include "log/logger.hpp"
 #include "log/rotating_file.hpp"
 #include "log_support.hpp"
+#include "util/signals.hpp"
 
 using namespace runner;
 using runner::log::Level;
@@ -110,6 +111,17 @@ TEST_CASE("a crash in another thread loses nothing either") {
   const int status = log_and(dir / "run.log", [] { std::thread([] { std::abort(); }).join(); });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
+  CHECK((test::contents(dir / "run.log") == expected_lines()));
+}
+
+TEST_CASE("a fault in a thread that leaves signals to others loses nothing either") {
+  test::TemporaryDirectory dir;
+  const int status = log_and(dir / "run.log", [] {
+    const util::BlockedSignals blocked;
+    std::thread(touch_nothing_at_all).join();
+  });
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGSEGV);
   CHECK((test::contents(dir / "run.log") == expected_lines()));
 }
 

@@ -9,12 +9,12 @@
 
 #include <array>
 #include <atomic>
-#include <csignal>
 #include <utility>
 
 #include "log/backlog.hpp"
 #include "log/crash_drain.hpp"
 #include "log/rotating_file.hpp"
+#include "util/signals.hpp"
 #include "util/text.hpp"
 #include "util/units.hpp"
 
@@ -119,15 +119,6 @@ class CallbackSink final : public Sink {
   std::function<void(std::string_view)> write_;
 };
 
-// On the logging thread: what is sent to the process is for the loop. A fault of this thread's own cannot be blocked
-// without losing the handler, and is left alone.
-void block_signals() {
-  sigset_t all;
-  ::sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) ::sigdelset(&all, fault);
-  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
-
 void write_to_stderr(std::string_view line) {
   (void)util::write_all(STDERR_FILENO, line, "stderr");  // there is nobody left to tell
 }
@@ -201,8 +192,8 @@ util::Result<void> RunLog::open(const std::string& path, const core::LogSpec& sp
   file_->level = *level;
   file_->sink = std::make_shared<FileSink>(std::move(*rotating), file_->backlog);
   file_->sink->set_formatter(make_formatter(spec.pattern.empty() ? kDefaultPattern : std::string_view(spec.pattern)));
+  const util::BlockedSignals blocked;
   file_->pool = std::make_shared<spdlog::details::thread_pool>(kQueue, 1, [&thread = file_->thread] {
-    block_signals();
     thread = ::gettid();
     thread.notify_one();
   });

@@ -20,7 +20,8 @@ sigset_t signals_to_await(std::span<const int> signals) {
 BlockedSignals::BlockedSignals() {
   sigset_t all;
   ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  for (const int fault : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) ::sigdelset(&all, fault);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before_);
 }
 
 BlockedSignals::~BlockedSignals() {

@@ -12,7 +12,8 @@ bool is_ignored(int signal);
 /// SIGCHLD, and those of `signals` that are not ignored: waiting for one that is would undo that.
 sigset_t signals_to_await(std::span<const int> signals);
 
-/// A thread that is made while this lives handles no signal: they are left to the loop's.
+/// A thread that is made while this lives leaves to the loop's what is sent to the process. Not a fault of its own:
+/// that cannot be blocked without losing the handler.
 class BlockedSignals {
  public:
   BlockedSignals();
