@@ -1,6 +1,7 @@
 #include "exec/lanes.hpp"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -254,7 +255,8 @@ Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
   if (!can_serve(slot + 1)) return nullptr;
   while (lanes_.size() <= slot) {
     auto lane = std::make_shared<Lane>(*this, options_);
-    const util::BlockedSignals blocked;
+    // Of a child whose parent blocks it the kernel does not drop SIGCHLD, but wakes the loop's thread with it.
+    const util::BlockedSignals blocked({SIGCHLD});
     try {
       lane->thread = std::thread([lane] { lane->work(); });
       ::pthread_setname_np(lane->thread.native_handle(), ("lane " + std::to_string(lanes_.size())).c_str());

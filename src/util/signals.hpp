@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <initializer_list>
 #include <span>
 
 namespace runner::util {
@@ -16,7 +17,8 @@ sigset_t signals_to_await(std::span<const int> signals);
 /// that cannot be blocked without losing the handler.
 class BlockedSignals {
  public:
-  BlockedSignals();
+  /// `but`: nor these.
+  explicit BlockedSignals(std::initializer_list<int> but = {});
   ~BlockedSignals();
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;
