@@ -12,42 +12,65 @@ std::string_view name_of(const char* variable) {
                            : std::string_view(variable, static_cast<std::size_t>(equals - variable));
 }
 
+/// Room for them all, so that none moves that is there when the next is appended.
+template <class... Strings>
+void reserve(std::vector<char>& text, const Strings&... strings) {
+  std::size_t size = 0;
+  const auto add = [&](const auto& some) {
+    for (const auto& one : some) size += one.size() + 1;
+  };
+  (add(strings), ...);
+  text.reserve(size);
+}
+
+const char* append(std::vector<char>& text, const std::string& string) {
+  const std::size_t begin = text.size();
+  text.insert(text.end(), string.c_str(), string.c_str() + string.size() + 1);
+  return text.data() + begin;
+}
+
 }  // namespace
 
 Environment::Environment(const char* const* inherited, const std::vector<std::string>& more) {
-  for (; inherited != nullptr && *inherited != nullptr; ++inherited) inherited_.emplace_back(*inherited);
+  std::vector<std::string> all;
+  for (; inherited != nullptr && *inherited != nullptr; ++inherited) all.emplace_back(*inherited);
   for (const auto& variable : more) {
-    std::erase_if(inherited_, [&](const auto& other) { return name_of(other.c_str()) == name_of(variable.c_str()); });
-    inherited_.push_back(variable);
+    std::erase_if(all, [&](const auto& other) { return name_of(other.c_str()) == name_of(variable.c_str()); });
+    all.push_back(variable);
   }
-  for (std::size_t i = 0; i < inherited_.size(); ++i) position_.try_emplace(name_of(inherited_[i].c_str()), i);
+  reserve(inherited_text_, all);
+  for (const auto& variable : all) {
+    inherited_.push_back(append(inherited_text_, variable));
+    position_.try_emplace(name_of(inherited_.back()), inherited_.size() - 1);
+  }
 }
 
 const char* const* Environment::with(const std::vector<std::string>& variables, std::span<const std::string> last) {
-  built_.clear();
-  for (const auto& variable : inherited_) built_.push_back(variable.c_str());
+  built_ = inherited_;
+  added_text_.clear();
+  reserve(added_text_, variables, last);
   std::size_t number = 0;
-  for (const auto& variable : variables) set(variable.c_str(), number++);
-  for (const auto& variable : last) set(variable.c_str(), number++);
+  for (const auto& variable : variables) add(variable, number++);
+  for (const auto& variable : last) add(variable, number++);
   built_.push_back(nullptr);
   return built_.data();
 }
 
 /// `number`: it is the how-manieth of its call. What went before it has the same places as in the call before, or its
 /// place is forgotten.
-void Environment::set(const char* variable, std::size_t number) {
-  const bool is_known = number < places_.size() &&
-                        std::strncmp(variable, places_[number].start.c_str(), places_[number].start.size()) == 0;
+void Environment::add(const std::string& variable, std::size_t number) {
+  const bool is_known = number < places_.size() && variable.starts_with(places_[number].start);
   if (!is_known) {
     places_.resize(std::min(places_.size(), number));
-    const std::string_view name = name_of(variable);
+    const std::string_view name = name_of(variable.c_str());
     places_.push_back({std::string(name) + '=', place_of(name)});
   }
+  const char* copy = append(added_text_, variable);
   const std::size_t index = places_[number].index;
   if (index == built_.size()) {
-    built_.push_back(variable);
+    built_.push_back(copy);
   } else {
-    built_[index] = variable;
+    built_[index] = copy;
   }
 }
 

@@ -17,7 +17,7 @@ class Environment {
   explicit Environment(const char* const* inherited, const std::vector<std::string>& more = {});
 
   /// The inherited variables, then `variables` ("NAME=value"; a later one of the same name wins), then `last`.
-  /// Points into the arguments; valid until the next call.
+  /// Valid until the next call.
   const char* const* with(const std::vector<std::string>& variables, std::span<const std::string> last = {});
 
   /// A variable's value in the environment that with() made last; nullptr: not set.
@@ -25,10 +25,13 @@ class Environment {
 
  private:
   std::size_t place_of(std::string_view name) const;
-  void set(const char* variable, std::size_t number);
+  void add(const std::string& variable, std::size_t number);
 
-  std::vector<std::string> inherited_;
+  // In as few pages as can be: the kernel reads every string at exec, one at a time.
+  std::vector<char> inherited_text_;
+  std::vector<const char*> inherited_;                          ///< into inherited_text_
   std::unordered_map<std::string_view, std::size_t> position_;  ///< name -> index in inherited_
+  std::vector<char> added_text_;                                ///< by the last call
   std::vector<const char*> built_;
   /// Of the variables of the call before, and where they went: one launch sets the same as the next, as a rule.
   struct Place {
