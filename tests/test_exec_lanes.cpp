@@ -50,6 +50,22 @@ struct Laned : test::Harness {
 
 using Lines = std::vector<std::string>;
 
+/// Those that the threads of this process block whose name begins so; bit n-1 for signal n.
+std::vector<std::uint64_t> blocked_by_threads(const std::string& name) {
+  std::vector<std::uint64_t> masks;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (!test::contents(task.path() / "comm").starts_with(name)) continue;
+    const std::string status = test::contents(task.path() / "status");
+    const std::string label = "SigBlk:\t";
+    masks.push_back(std::stoull(status.substr(status.find(label) + label.size(), 16), nullptr, 16));
+  }
+  return masks;
+}
+
+bool has_signal(std::uint64_t mask, int signal) {
+  return ((mask >> static_cast<unsigned>(signal - 1)) & 1U) != 0;
+}
+
 }  // namespace
 
 TEST_CASE("what was offered follows what succeeds, in order, in its slot, and is told so") {
@@ -119,6 +135,24 @@ TEST_CASE("a recall tells of what has followed, and of nothing later") {
   t.run_until_finished(2);
   CHECK(t.endings.at(1).outcome == core::Outcome::succeeded);
   CHECK_FALSE(t.exists("two"));
+}
+
+TEST_CASE("a lane leaves signals to the loop, but for SIGCHLD, with which the kernel would wake it for each attempt") {
+  Laned t;
+  t.offer(1, "while ! test -e go; do :; done");
+  t.launch(0, "exit 0");
+  const auto deadline = std::chrono::steady_clock::now() + 1min;
+  std::vector<std::uint64_t> masks;
+  do {  // everything is blocked while a process is made
+    masks = blocked_by_threads("lane ");
+  } while ((masks.empty() || has_signal(masks[0], SIGCHLD)) && std::chrono::steady_clock::now() < deadline);
+  REQUIRE(masks.size() == 1);
+  CHECK_FALSE(has_signal(masks[0], SIGCHLD));
+  CHECK_FALSE(has_signal(masks[0], SIGSEGV));
+  CHECK(has_signal(masks[0], SIGTERM));
+  CHECK(has_signal(masks[0], SIGUSR1));
+  t.run_dir.write("go", "");
+  t.run_until_finished(2);
 }
 
 TEST_CASE("what takes long is told of while it runs, with its log, and can be ended") {
