@@ -63,6 +63,33 @@ TEST_CASE("variables of an attempt replace inherited ones, and are gone at the n
   CHECK(strings(environment.with({}, cookie)) == std::vector<std::string>{"HOME=/root", "PATH=/bin", "EMPTY=", "C=1"});
 }
 
+TEST_CASE("of a variable that was inherited several times only the first is left, and what replaces it replaces all") {
+  const std::array<const char*, 8> inherited = {"A=1", "PATH", "A=2", "PATH=/bin", "", "odd", "A=3", nullptr};
+  Environment environment(inherited.data());
+  CHECK(strings(environment.with({})) == std::vector<std::string>{"A=1", "PATH", "PATH=/bin", "", "odd"});
+  CHECK(std::string(environment.find("PATH")) == "/bin");
+  CHECK(strings(environment.with({"A=spec", "PATH=/opt"})) ==
+        std::vector<std::string>{"A=spec", "PATH", "PATH=/opt", "", "odd"});
+  CHECK(std::string(environment.find("PATH")) == "/opt");
+}
+
+TEST_CASE("what was made of variables lasts as long as the next call, whatever becomes of them and however long") {
+  const std::array<const char*, 2> inherited = {"HOME=/root", nullptr};
+  Environment environment(inherited.data());
+  for (const std::size_t length : {3, 3, 5000, 10, 100'000}) {
+    const std::string text(length, 'x');
+    const char* const* built = nullptr;
+    {
+      std::vector<std::string> variables = {"AB=" + text, "B=" + text};
+      built = environment.with(variables, std::vector<std::string>{"C=1"});
+      for (auto& one : variables) std::ranges::fill(one, '!');
+    }
+    CHECK(strings(built) == std::vector<std::string>{"HOME=/root", "AB=" + text, "B=" + text, "C=1"});
+  }
+  CHECK(strings(environment.with({"ABC=1", "B=2"})) == std::vector<std::string>{"HOME=/root", "ABC=1", "B=2"});
+  CHECK(strings(environment.with({"AB=1", "none"})) == std::vector<std::string>{"HOME=/root", "AB=1", "none"});
+}
+
 TEST_CASE("a program is found where execvp would find it") {
   const TemporaryDirectory dir;
   for (const char* sub : {"/a", "/b", "/b/folder"}) std::filesystem::create_directory(dir.path() + sub);

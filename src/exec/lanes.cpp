@@ -253,20 +253,25 @@ void Lanes::wake() {
 /// nullptr: there can be none.
 Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
   if (!can_serve(slot + 1)) return nullptr;
-  while (lanes_.size() <= slot) {
-    auto lane = std::make_shared<Lane>(*this, options_);
-    // Of a child whose parent blocks it the kernel does not drop SIGCHLD, but wakes the loop's thread with it.
-    const util::BlockedSignals blocked({SIGCHLD});
-    try {
-      lane->thread = std::thread([lane] { lane->work(); });
-      ::pthread_setname_np(lane->thread.native_handle(), ("lane " + std::to_string(lanes_.size())).c_str());
-    } catch (const std::system_error&) {
-      broken_ = true;
-      return nullptr;
-    }
-    lanes_.push_back(std::move(lane));
+  try {
+    lanes_.reserve(slot + std::size_t{1});
+    while (lanes_.size() <= slot) add_lane();
+  } catch (const std::system_error&) {
+    broken_ = true;
+  } catch (const std::bad_alloc&) {
+    broken_ = true;
   }
-  return lanes_[slot].get();
+  return broken_ ? nullptr : lanes_[slot].get();
+}
+
+void Lanes::add_lane() {
+  const std::string name = "lane " + std::to_string(lanes_.size());
+  auto lane = std::make_shared<Lane>(*this, options_);
+  // Of a child whose parent blocks it the kernel does not drop SIGCHLD, but wakes the loop's thread with it.
+  const util::BlockedSignals blocked({SIGCHLD});
+  lane->thread = std::thread([lane] { lane->work(); });
+  ::pthread_setname_np(lane->thread.native_handle(), name.c_str());
+  lanes_.push_back(std::move(lane));
 }
 
 bool Lanes::launch(LaunchRequest& request, Slot& slot, std::uint64_t oom_kills) {
@@ -327,10 +332,11 @@ std::optional<LaunchRequest> Lanes::take_back(const core::AttemptId& id) {
 }
 
 bool Lanes::is_any_busy() const {
-  return std::ranges::any_of(lanes_, [](const auto& lane) {
+  const bool is_busy = std::ranges::any_of(lanes_, [](const auto& lane) {
     const std::lock_guard lock(lane->mutex);
     return lane->first || lane->current || !lane->reports.empty();
   });
+  return is_busy || is_out_of_memory_;  // its lane is not busy any more, and who asks comes again and is told
 }
 
 Lanes::Still Lanes::hold_still() {

@@ -79,6 +79,7 @@ class Lanes {
   struct Lane;
 
   Lane* lane_of(std::uint32_t slot);
+  void add_lane();
   [[nodiscard]] Lane* earliest() const;
   std::unique_ptr<LaunchRequest> take();
   void give_back(std::unique_ptr<LaunchRequest> request);
@@ -88,7 +89,7 @@ class Lanes {
   Options options_;
   std::uint32_t most_lanes_;
   bool wanted_ = false;
-  bool broken_ = false;                       ///< a thread could not be made
+  bool broken_ = false;                       ///< one could not be made
   std::vector<std::shared_ptr<Lane>> lanes_;  ///< by slot; a thread that cannot be joined keeps its own
   std::mutex mutex_;                          ///< of the offers; taken after a lane's own
   std::deque<std::unique_ptr<LaunchRequest>> offers_;

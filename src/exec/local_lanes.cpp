@@ -28,7 +28,7 @@ Starter::Options LocalExecutor::Impl::starter_options(bool use_pidfd) const {
 
 /// What is captured goes through pipes that the loop reads.
 bool LocalExecutor::Impl::takes_offers(std::uint32_t slots) const {
-  return options_.tap == nullptr && !options_.force_sigchld && lanes_.can_serve(slots);
+  return options_.tap == nullptr && lanes_.can_serve(slots);
 }
 
 void LocalExecutor::Impl::offer(LaunchRequest request) {
@@ -108,7 +108,7 @@ void LocalExecutor::Impl::take_over(Lanes::HandedOver one) {
     return;
   }
   if (slot.log->has_limit()) poll_logs_soon();
-  watcher_.watch(running.pid, proc::open_pidfd(running.pid), number);
+  watcher_.watch(running.pid, options_.force_sigchld ? util::Fd() : proc::open_pidfd(running.pid), number);
 }
 
 /// One more of what lanes have counted, once it is told.

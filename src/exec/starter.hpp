@@ -21,7 +21,7 @@ class Starter {
     std::string cookie_prefix;  ///< of the variable that marks the processes of an attempt
     bool capture = false;       ///< stdout and stderr through pipes
     bool use_pidfd = true;
-    std::string notify_address{};                     ///< for NOTIFY_SOCKET; "": not set
+    std::string notify_address{};                     ///< for NOTIFY_SOCKET; "": that is empty
     std::optional<mode_t> umask{};                    ///< the children's, where it is not ours
     std::optional<std::uint64_t> descriptor_limit{};  ///< likewise
   };

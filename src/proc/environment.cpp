@@ -40,8 +40,10 @@ Environment::Environment(const char* const* inherited, const std::vector<std::st
   }
   reserve(inherited_text_, all);
   for (const auto& variable : all) {
+    const bool is_variable = variable.find('=') != std::string::npos;
+    if (is_variable && position_.contains(name_of(variable.c_str()))) continue;
     inherited_.push_back(append(inherited_text_, variable));
-    position_.try_emplace(name_of(inherited_.back()), inherited_.size() - 1);
+    if (is_variable) position_.emplace(name_of(inherited_.back()), inherited_.size() - 1);
   }
 }
 

@@ -13,8 +13,11 @@ namespace runner::proc {
 
 class Environment {
  public:
-  /// `inherited`: null-terminated "NAME=value" strings, copied; `more` is as if it was inherited.
+  /// `inherited`: null-terminated "NAME=value" strings, copied; of several with one name only the first, which is what
+  /// getenv(3) finds. `more` is as if it was inherited, and replaces what is.
   explicit Environment(const char* const* inherited, const std::vector<std::string>& more = {});
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
 
   /// The inherited variables, then `variables` ("NAME=value"; a later one of the same name wins), then `last`.
   /// Valid until the next call.

@@ -161,9 +161,10 @@ SpawnContext::~SpawnContext() {
 
 Spawned spawn(const SpawnPlan& plan, const SpawnContext& shared) {
   ChildContext context{&plan, ::getpid(), shared.changed_signals()};
-  const KernelSigset all = ~KernelSigset{0};
+  // But for SIGCHLD: while its parent blocks that, the kernel keeps it for any thread that does not, and wakes it.
+  const KernelSigset most = ~(KernelSigset{1} << static_cast<unsigned>(SIGCHLD - 1));
   KernelSigset before = 0;
-  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  ::syscall(SYS_rt_sigprocmask, SIG_BLOCK, &most, &before, sizeof most);
   int pidfd = -1;
   const int pid = clone_child(context, shared.top(), pidfd);
   const int clone_error = errno;

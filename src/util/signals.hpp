@@ -1,4 +1,4 @@
-// What this process was told to ignore, and what it ignores itself. Plain functions.
+// Which signals this process ignores, because it was told to or by itself, and which its threads leave to the loop's.
 #pragma once
 
 #include <csignal>
@@ -14,10 +14,10 @@ bool is_ignored(int signal);
 sigset_t signals_to_await(std::span<const int> signals);
 
 /// A thread that is made while this lives leaves to the loop's what is sent to the process. Not a fault of its own:
-/// that cannot be blocked without losing the handler.
+/// that cannot be blocked without losing the handler. A signal that its maker blocks, it does, too.
 class BlockedSignals {
  public:
-  /// `but`: nor these.
+  /// `but`: it leaves these neither.
   explicit BlockedSignals(std::initializer_list<int> but = {});
   ~BlockedSignals();
   BlockedSignals(const BlockedSignals&) = delete;
