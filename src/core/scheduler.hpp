@@ -263,9 +263,13 @@ class Scheduler {
   Stop stop_ = Stop::none;
   bool done_ = false;
   bool run_suspended_ = false;
+  bool record_waits_ = false;
+  bool starved_ = false;  ///< a slot had to wait for a claim since the last Claimed
+  bool offers_allowed_ = false;
+  bool offers_are_late_ = false;  ///< another job has become ready, which may go before them
+  bool launches_paused_ = false;
   std::size_t suspended_ = 0;               ///< of running_
   std::optional<std::uint32_t> ceiling_{};  ///< of what runs and is not suspended
-  bool record_waits_ = false;
   std::set<std::uint32_t> free_slots_;
   std::map<AttemptId, Running> running_;
   Deadlines timeouts_;  ///< by running_time()
@@ -277,16 +281,12 @@ class Scheduler {
   static constexpr std::uint32_t kTakenBack = UINT32_MAX;
   std::deque<std::uint32_t> unacknowledged_;  ///< the jobs of claims that are not durable, in the order asked for
   std::size_t window_ = 0;                    ///< claims held beyond the free slots
-  bool starved_ = false;                      ///< a slot had to wait for a claim since the last Claimed
   std::size_t launches_ = 0;                  ///< since rate_since_
   util::TimePoint rate_since_{};
-  util::TimePoint claimed_since_{};  ///< when the oldest claim that is not durable was asked for
-  bool offers_allowed_ = false;
+  util::TimePoint claimed_since_{};       ///< when the oldest claim that is not durable was asked for
   std::deque<AttemptId> offers_;          ///< durable claims that the executor has and may launch
-  bool offers_are_late_ = false;          ///< another job has become ready, which may go before them
   std::size_t launched_past_offers_ = 0;  ///< since one of them was, or they were made
   std::size_t short_successes_in_a_row_ = 0;
-  bool launches_paused_ = false;
   std::optional<util::TimePoint> wake_;
 };
 

@@ -32,7 +32,8 @@ void Scheduler::note_end(const Ending& judged) {
 /// None where slices take longer than the loop does: then everything is decided when it is due, as ever.
 void Scheduler::offer_ahead(Actions& actions) {
   const std::size_t wanted = std::min(window_ / kWindowPerOffer, kMaxOffersPerSlot * capacity_.slots);
-  if (!offers_allowed_ || wanted < 4 * capacity_.slots || offers_.size() > wanted / 2 + capacity_.slots) return;
+  if (!offers_allowed_ || wanted < std::size_t{4} * capacity_.slots || offers_.size() > wanted / 2 + capacity_.slots)
+    return;
   const bool is_full = free_slots_.empty() && used_.slots == capacity_.slots;
   if (short_successes_in_a_row_ < kSuccesses || !is_full || ceiling_ || record_waits_ || held_since_ || suspended_ > 0)
     return;
@@ -64,7 +65,7 @@ void Scheduler::follow(const AttemptId& id, std::uint32_t slot, Actions& actions
 /// job may, by which slots find their way into lanes; if none of those is followed, slices are not short any more.
 bool Scheduler::may_pass_offers(const JobQueue& job) {
   if (offers_.empty()) return true;
-  if (&job != &jobs_[offers_.front().job] || launched_past_offers_ >= 2 * capacity_.slots) return false;
+  if (&job != &jobs_[offers_.front().job] || launched_past_offers_ >= std::size_t{2} * capacity_.slots) return false;
   ++launched_past_offers_;
   return true;
 }

@@ -84,6 +84,7 @@ class Executor {
   [[nodiscard]] virtual bool takes_offers(std::uint32_t /*slots*/) const { return false; }
   /// Launched in the slot of an attempt that succeeds, when this is the first of what was offered; followed() tells.
   /// The request's own slot is none yet.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): who takes offers keeps it
   virtual void offer(LaunchRequest /*request*/) {}
   /// Tells, before it returns, what was launched so. What else was offered is forgotten: nothing follows any more.
   virtual void recall() {}

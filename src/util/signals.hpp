@@ -18,7 +18,7 @@ sigset_t signals_to_await(std::span<const int> signals);
 class BlockedSignals {
  public:
   /// `but`: it leaves these neither.
-  explicit BlockedSignals(std::initializer_list<int> but = {});
+  BlockedSignals(std::initializer_list<int> but = {});
   ~BlockedSignals();
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;
