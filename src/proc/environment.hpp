@@ -16,6 +16,7 @@ class Environment {
   /// `inherited`: null-terminated "NAME=value" strings, copied; of several with one name only the first, which is what
   /// getenv(3) finds. `more` is as if it was inherited, and replaces what is.
   explicit Environment(const char* const* inherited, const std::vector<std::string>& more = {});
+  ~Environment() = default;
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
