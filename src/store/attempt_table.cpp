@@ -120,10 +120,13 @@ int AttemptTable::report(std::int64_t run, const Change& change) {
                      job, slice, number);
 }
 
+std::string success_columns() {
+  return "job, slice, number, key, outcome, runtime_s";
+}
+
 std::string attempt_columns(int schema_version) {
-  return std::string(
-             "job, slice, number, key, outcome, started_at, pid, ended_at, runtime_s, exit_code, signal, user_s, "
-             "system_s, max_rss_kib, host, log, detail, ") +
+  return success_columns() +
+         ", started_at, pid, ended_at, exit_code, signal, user_s, system_s, max_rss_kib, host, log, detail, " +
          (schema_version < 3 ? "NULL, NULL" : "progress, status");
 }
 
@@ -135,10 +138,10 @@ enum Column : int {  // as attempt_columns() has them
   kNumber,
   kKey,
   kOutcome,
+  kRuntime,
   kStartedAt,
   kPid,
   kEndedAt,
-  kRuntime,
   kExitCode,
   kSignal,
   kUser,

@@ -32,8 +32,10 @@ class AttemptTable {
   Statement uncount_;
 };
 
-/// The columns that read_attempt() expects, in its order, of a file with that version of the schema.
+/// The columns that read_attempt() expects, in its order, of a file with that version of the schema; those of
+/// read_success() come first.
 std::string attempt_columns(int schema_version);
+std::string success_columns();
 
 /// Fills `record` from the current row; strings and the ending reuse the memory they have.
 void read_attempt(const Statement& row, core::AttemptRecord& record);

@@ -99,7 +99,7 @@ class SqliteReader final : public Reader {
 
  private:
   Result<std::vector<NewRun::Job>> read_jobs(std::int64_t run);
-  Result<Statement> select_attempts(const std::string& run_id, std::string_view rest);
+  Result<Statement> select_attempts(const std::string& columns, const std::string& run_id, std::string_view rest);
   /// Calls `on_row` for every row of `statement`.
   template <class OnRow>
   Result<void> each(Statement& statement, OnRow on_row);
@@ -173,19 +173,28 @@ Result<std::vector<StoredRun>> SqliteReader::runs() {
 }
 
 /// Of a run that does not exist: no rows.
-Result<Statement> SqliteReader::select_attempts(const std::string& run_id, std::string_view rest) {
+Result<Statement> SqliteReader::select_attempts(const std::string& columns, const std::string& run_id,
+                                                std::string_view rest) {
   const auto number = find_run_number(database_, run_id);
   if (!number) return number.error();
-  auto statement = database_.prepare("SELECT " + attempt_columns_ + " FROM attempt WHERE run = " +
-                                     std::to_string(number->value_or(-1)) + " " + std::string(rest));
-  return statement;
+  return database_.prepare("SELECT " + columns + " FROM attempt WHERE run = " + std::to_string(number->value_or(-1)) +
+                           " " + std::string(rest));
 }
 
 Result<void> SqliteReader::last_attempts(const std::string& run_id,
                                          const std::function<void(const core::AttemptRecord&)>& visit,
                                          std::optional<std::uint32_t> job) {
-  auto statement = select_attempts(run_id, and_job(job) + " ORDER BY job, slice, number");
+  // Most rows are successes, and every column costs: a second scan, of the same snapshot, has what else there is of the
+  // others, and begins with the first of them.
+  const std::string in_order = " ORDER BY job, slice, number";
+  auto statement = select_attempts(success_columns(), run_id, and_job(job) + in_order);
   if (!statement) return statement.error();
+  auto others = select_attempts(attempt_columns_, run_id,
+                                and_job(job) + " AND (job, slice, number) >= (?, ?, ?) AND outcome IS NOT '" +
+                                    std::string(core::name(core::Outcome::succeeded)) + "'" + in_order);
+  if (!others) return others.error();
+  bool has_begun = false;
+  int code = SQLITE_ROW;
   // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
   core::AttemptRecord success;
   core::AttemptRecord other;
@@ -194,6 +203,7 @@ Result<void> SqliteReader::last_attempts(const std::string& run_id,
   auto done = each(*statement, [&](const Statement& row) {
     const bool same_slice = last != nullptr && last->id.job == static_cast<std::uint32_t>(row.integer(0)) &&
                             last->id.slice == static_cast<std::uint64_t>(row.integer(1));
+    if (code != SQLITE_ROW) return;
     if (last != nullptr && !same_slice) visit(*last);
     const std::uint32_t never_started = same_slice ? last->never_started : 0;
     const bool has_succeeded = same_slice && (last == &success || last->outdated);
@@ -202,19 +212,23 @@ Result<void> SqliteReader::last_attempts(const std::string& run_id,
       last = &success;
       return;
     }
-    read_attempt(row, other);
+    if (!std::exchange(has_begun, true)) others->bind(row.integer(0), row.integer(1), row.integer(2));
+    code = others->step();
+    if (code != SQLITE_ROW) return;
+    read_attempt(*others, other);
     const bool not_started = other.was_cancelled_before_start();
     other.never_started = never_started + (not_started ? 1 : 0);
     other.outdated = not_started && has_succeeded;
     last = &other;
   });
+  if (done && code != SQLITE_ROW) return database_.error();
   if (done && last != nullptr) visit(*last);
   return done;
 }
 
 Result<void> SqliteReader::ended_attempts(const std::string& run_id,
                                           const std::function<void(const core::AttemptRecord&)>& visit) {
-  auto statement = select_attempts(run_id, "AND ended_at IS NOT NULL ORDER BY ended_at");
+  auto statement = select_attempts(attempt_columns_, run_id, "AND ended_at IS NOT NULL ORDER BY ended_at");
   if (!statement) return statement.error();
   core::AttemptRecord record;
   return each(*statement, [&](const Statement& row) {
@@ -246,7 +260,7 @@ Result<void> SqliteReader::counted(const std::string& run_id,
 
 Result<std::vector<core::AttemptRecord>> SqliteReader::attempts_of(const std::string& run_id, std::uint32_t job,
                                                                    std::uint64_t slice) {
-  auto statement = select_attempts(run_id, "AND job = ? AND slice = ? ORDER BY number");
+  auto statement = select_attempts(attempt_columns_, run_id, "AND job = ? AND slice = ? ORDER BY number");
   if (!statement) return statement.error();
   statement->bind(job, slice);
   std::vector<core::AttemptRecord> attempts;

@@ -36,11 +36,7 @@ int main(int argc, char** argv) {
   auto opened = run::open_session(request);
   if (auto* refusal = std::get_if<run::Refusal>(&opened)) fail(refusal->message);
   auto& session = std::get<run::Session>(opened);
-  if (auto made = session.state_dir.create_run_dir(session.run.id, spec.text); !made) fail(made.error().message);
-
   log::RunLog log;
-  if (auto open = log.open(session.state_dir.run_dir(session.run.id) + "/run.log", spec.log, spec.name); !open)
-    fail(open.error().message);
   boost::asio::io_context io;
   run::LoopSetup setup;
   setup.spec = &spec;
@@ -52,6 +48,9 @@ int main(int argc, char** argv) {
   auto writer = store::Writer::open(session.state_dir.database(), loop);
   if (!writer) fail(writer.error().message);
   if (auto recorded = session.record(**writer); !recorded) fail(recorded.error().message);
+  if (auto made = session.state_dir.create_run_dir(session.run.id, spec.text); !made) fail(made.error().message);
+  if (auto open = log.open(session.state_dir.run_dir(session.run.id) + "/run.log", spec.log, spec.name); !open)
+    fail(open.error().message);
   const std::uint64_t slices = spec.jobs.front().slices.size();
   bench::InstantExecutor executor(io, loop, slices - std::strtoull(argv[2], nullptr, 10));
   const auto began = util::steady_now();
