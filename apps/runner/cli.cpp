@@ -425,8 +425,9 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   return mistake("nothing to do");
 }
 
-/// A word that is nearly a subcommand, where there is no spec of that name.
+/// A word that is nearly a subcommand, where there is no spec of that name; --resume is none.
 std::optional<UsageError> misspelt_verb(const std::string& word) {
+  if (word.starts_with('-')) return std::nullopt;
   constexpr std::size_t kShort = 4;  // two edits make a word of that length any other
   std::vector<std::string> known = {"help"};
   for (const auto& [name, verb] : kVerbs) known.emplace_back(name);
