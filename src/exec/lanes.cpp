@@ -268,7 +268,7 @@ void Lanes::add_lane() {
   const std::string name = "lane " + std::to_string(lanes_.size());
   auto lane = std::make_shared<Lane>(*this, options_);
   // Of a child whose parent blocks it the kernel does not drop SIGCHLD, but wakes the loop's thread with it.
-  const util::BlockedSignals blocked({SIGCHLD});
+  const auto blocked = util::BlockedSignals::all_but({SIGCHLD});
   lane->thread = std::thread([lane] { lane->work(); });
   ::pthread_setname_np(lane->thread.native_handle(), name.c_str());
   lanes_.push_back(std::move(lane));

@@ -17,11 +17,11 @@ sigset_t signals_to_await(std::span<const int> signals) {
   return set;
 }
 
-BlockedSignals::BlockedSignals(std::initializer_list<int> but) {
+BlockedSignals::BlockedSignals(std::initializer_list<int> open) {
   sigset_t all;
   ::sigfillset(&all);
   for (const int fault : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) ::sigdelset(&all, fault);
-  for (const int signal : but) ::sigdelset(&all, signal);
+  for (const int signal : open) ::sigdelset(&all, signal);
   ::pthread_sigmask(SIG_BLOCK, &all, &before_);
 }
 

@@ -17,13 +17,16 @@ sigset_t signals_to_await(std::span<const int> signals);
 /// that cannot be blocked without losing the handler. A signal that its maker blocks, it does, too.
 class BlockedSignals {
  public:
-  /// `but`: it leaves these neither.
-  BlockedSignals(std::initializer_list<int> but = {});
+  BlockedSignals() : BlockedSignals(std::initializer_list<int>{}) {}
+  /// Leaves these open, too.
+  static BlockedSignals all_but(std::initializer_list<int> open) { return BlockedSignals(open); }
   ~BlockedSignals();
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;
 
  private:
+  BlockedSignals(std::initializer_list<int> open);
+
   sigset_t before_{};
 };
 
