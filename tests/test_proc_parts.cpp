@@ -73,6 +73,13 @@ TEST_CASE("of a variable that was inherited several times only the first is left
   CHECK(std::string(environment.find("PATH")) == "/opt");
 }
 
+TEST_CASE("what goes before the inherited variables replaces all of its name") {
+  const std::array<const char*, 5> inherited = {"A=1", "B=1", "A=2", "AB=1", nullptr};
+  Environment environment(inherited.data(), {"A=ours", "C=ours"});
+  CHECK(strings(environment.with({})) == std::vector<std::string>{"A=ours", "C=ours", "B=1", "AB=1"});
+  CHECK(strings(environment.with({"A=spec"})) == std::vector<std::string>{"A=spec", "C=ours", "B=1", "AB=1"});
+}
+
 TEST_CASE("what was made of variables lasts as long as the next call, whatever becomes of them and however long") {
   const std::array<const char*, 2> inherited = {"HOME=/root", nullptr};
   Environment environment(inherited.data());

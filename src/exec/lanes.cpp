@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -256,9 +256,7 @@ Lanes::Lane* Lanes::lane_of(std::uint32_t slot) {
   try {
     lanes_.reserve(slot + std::size_t{1});
     while (lanes_.size() <= slot) add_lane();
-  } catch (const std::system_error&) {
-    broken_ = true;
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {  // no thread (system_error), or no memory
     broken_ = true;
   }
   return broken_ ? nullptr : lanes_[slot].get();

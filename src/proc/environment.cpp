@@ -32,12 +32,8 @@ const char* append(std::vector<char>& text, const std::string& string) {
 }  // namespace
 
 Environment::Environment(const char* const* inherited, const std::vector<std::string>& more) {
-  std::vector<std::string> all;
+  std::vector<std::string> all = more;
   for (; inherited != nullptr && *inherited != nullptr; ++inherited) all.emplace_back(*inherited);
-  for (const auto& variable : more) {
-    std::erase_if(all, [&](const auto& other) { return name_of(other.c_str()) == name_of(variable.c_str()); });
-    all.push_back(variable);
-  }
   reserve(inherited_text_, all);
   for (const auto& variable : all) {
     const bool is_variable = variable.find('=') != std::string::npos;

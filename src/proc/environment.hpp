@@ -13,8 +13,8 @@ namespace runner::proc {
 
 class Environment {
  public:
-  /// `inherited`: null-terminated "NAME=value" strings, copied; of several with one name only the first, which is what
-  /// getenv(3) finds. `more` is as if it was inherited, and replaces what is.
+  /// `inherited`: null-terminated "NAME=value" strings, copied. `more` is as if it was inherited before them: of
+  /// several with one name only the first is left, which is what getenv(3) finds.
   explicit Environment(const char* const* inherited, const std::vector<std::string>& more = {});
   ~Environment() = default;
   Environment(const Environment&) = delete;
