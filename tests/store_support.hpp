@@ -135,9 +135,11 @@ inline std::unique_ptr<Reader> open_reader(const std::string& path) {
   return std::move(*reader);
 }
 
-inline std::vector<core::AttemptRecord> last_attempts(Reader& reader, const std::string& run_id) {
+inline std::vector<core::AttemptRecord> last_attempts(Reader& reader, const std::string& run_id,
+                                                      std::optional<std::uint32_t> job = std::nullopt) {
   std::vector<core::AttemptRecord> records;
-  const auto done = reader.last_attempts(run_id, [&](const core::AttemptRecord& record) { records.push_back(record); });
+  const auto keep = [&](const core::AttemptRecord& record) { records.push_back(record); };
+  const auto done = reader.last_attempts(run_id, keep, job);
   REQUIRE(done.ok());
   return records;
 }

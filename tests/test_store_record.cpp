@@ -153,6 +153,38 @@ TEST_CASE("a claim that is taken back leaves no row, and may be made again") {
   CHECK(records[0].key == "one");
 }
 
+TEST_CASE("the last attempts of one job are those of the whole run that are its own") {
+  const TemporaryDirectory dir;
+  Listener listener;
+  auto writer = begin_a_run(dir / "state.db", listener);
+  for (std::uint32_t job = 0; job < 4; ++job) {
+    for (std::uint64_t slice = 0; slice < 9; ++slice) {
+      const bool fails = slice % 4 == job;  // one is the job's first, another its last
+      writer->claim({job, slice, 1}, std::to_string(job));
+      writer->ended({job, slice, 1}, an_ending(fails ? core::Outcome::failed : core::Outcome::succeeded));
+      if (!fails) continue;
+      writer->claim({job, slice, 2}, std::to_string(job));
+      if (slice < 4) writer->ended({job, slice, 2}, an_ending(core::Outcome::killed));
+    }
+  }
+  REQUIRE(listener.wait_for(writer->run_state(core::State::running, at(9), "")));
+  auto reader = open_reader(dir / "state.db");
+  const auto all = last_attempts(*reader, a_run().id);
+  REQUIRE(all.size() == 36);
+  for (std::uint32_t job = 0; job < 4; ++job) {
+    const auto own = last_attempts(*reader, a_run().id, job);
+    REQUIRE(own.size() == 9);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const auto& same = all[job * 9 + i];
+      CHECK(own[i].id == same.id);
+      CHECK(own[i].id.number == (i % 4 == job ? 2 : 1));
+      REQUIRE(own[i].ending.has_value() == same.ending.has_value());
+      CHECK(own[i].ending.has_value() == (i % 4 != job || i < 4));
+      if (own[i].ending) CHECK(own[i].ending->outcome == same.ending->outcome);
+    }
+  }
+}
+
 TEST_CASE("of several attempts of a slice the last one counts") {
   const TemporaryDirectory dir;
   Listener listener;

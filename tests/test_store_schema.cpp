@@ -169,3 +169,24 @@ TEST_CASE("another program's database is refused, and not changed") {
     CHECK(contents(path) == before);
   }
 }
+
+TEST_CASE("a row that a hand has changed is refused where it would pass for another slice's") {
+  const TemporaryDirectory dir;
+  const std::string path = dir / "state.db";
+  Listener listener;
+  {
+    auto writer = begin_a_run(path, listener);
+    for (std::uint64_t slice = 0; slice < 10; ++slice) {
+      writer->claim({0, slice, 1}, std::to_string(slice));
+      writer->ended({0, slice, 1}, an_ending(slice < 5 ? core::Outcome::succeeded : core::Outcome::failed));
+    }
+  }
+  // Equal to 'succeeded' as text, and not for SQL.
+  execute(path, "UPDATE attempt SET outcome = CAST('succeeded' AS BLOB) WHERE slice = 7");
+  auto reader = open_reader(path);
+  const auto read = reader->last_attempts(a_run().id, [](const core::AttemptRecord&) {});
+  REQUIRE_FALSE(read.ok());
+  CHECK(read.error().message == path +
+                                    ": the record is damaged at job 0, slice 8, attempt 1: its rows do not fit "
+                                    "together; move the directory away and start anew");
+}

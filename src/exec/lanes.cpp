@@ -49,7 +49,7 @@ struct Lanes::Lane {
   Lanes& lanes;
   std::mutex mutex;
   std::condition_variable changed;
-  bool is_over = false;
+  bool is_over = false;                ///< its thread's work
   bool waits_for_handed_over = false;  ///< for an attempt that was handed over
   std::optional<LaunchRequest> first;  ///< to be launched
   Slot* slot = nullptr;                ///< where
@@ -74,6 +74,7 @@ void Lanes::Lane::work() {
       }
     }
   } catch (const std::bad_alloc&) {
+    is_over = true;
     lanes.is_out_of_memory_ = true;  // and is told on the executor's thread
   }
 }
@@ -111,21 +112,20 @@ void Lanes::Lane::follow_each_other(std::unique_lock<std::mutex>& lock) {
 /// False: no process was made, and the log is closed.
 bool Lanes::Lane::launch(LaunchRequest& request) {
   if (!request.obstacle.empty()) return false;
-  current = std::make_unique<Running>();
-  Running& running = *current;
-  running.outputs_since = file_time_now();
-  running.oom_kills = lanes.oom_kills_;
-  running.started_at = util::wall_now();
-  running.launched_at = util::steady_now();
+  auto running = std::make_unique<Running>();
+  running->outputs_since = file_time_now();
+  running->oom_kills = lanes.oom_kills_;
+  running->started_at = util::wall_now();
+  running->launched_at = util::steady_now();
   const auto child = starter.start(request, *slot->log);
   if (!child) {
     slot->log->close();
-    current.reset();
     return false;
   }
-  running.pid = child->pid;
+  running->pid = child->pid;
   slot->log->begin(request.job->log_limit);
-  running.request = std::move(request);
+  running->request = std::move(request);
+  current = std::move(running);
   return true;
 }
 
@@ -178,7 +178,7 @@ void Lanes::Lane::put_next_back() {
 /// The loop has its slot, and its logs, from here on.
 void Lanes::Lane::hand_over(util::TimePoint at) {
   put_next_back();
-  waits_for_handed_over = !current->exited;
+  waits_for_handed_over = !current->exited && !is_over;
   report(at, HandedOver{.request = {}, .running = std::move(current)});
 }
 

@@ -266,7 +266,7 @@ void LocalExecutor::Impl::reap_inherited_regularly() {
 
 void LocalExecutor::Impl::shut_down() {
   lanes_.recall();
-  gather(Lanes::Take::all);
+  gather_what_is_there(Lanes::Take::all);
   std::vector<proc::TreeRoot> roots;
   for (const auto& [number, slot] : slots_) {
     if (slot.running) roots.push_back(root_of(*slot.running));

@@ -95,6 +95,7 @@ class LocalExecutor::Impl : public std::enable_shared_from_this<Impl> {
   void collect_regularly();
   void collect();
   void gather(Lanes::Take take);
+  void gather_what_is_there(Lanes::Take take);
   void take_over(Lanes::HandedOver one);
   void to_settle();
 

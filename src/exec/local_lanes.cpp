@@ -67,15 +67,20 @@ void LocalExecutor::Impl::collect_regularly() {
 
 /// What follows is held up by a failure until that has been told.
 void LocalExecutor::Impl::collect() {
-  if (lanes_.is_out_of_memory()) throw std::bad_alloc();
   gather(Lanes::Take::long_ones);
   launch_waiting();
   notes_.deliver();
   lanes_.settled(std::exchange(to_settle_, 0));
 }
 
-/// Tells nothing yet.
+/// Tells nothing yet. Throws where a lane had no memory: what it had to say may be lost, and the rest means nothing
+/// then.
 void LocalExecutor::Impl::gather(Lanes::Take take) {
+  if (lanes_.is_out_of_memory()) throw std::bad_alloc();
+  gather_what_is_there(take);
+}
+
+void LocalExecutor::Impl::gather_what_is_there(Lanes::Take take) {
   lanes_.collect(take, oom_.kills(), [this](Lanes::Report& report) {
     if (auto* handed_over = std::get_if<Lanes::HandedOver>(&report)) return take_over(std::move(*handed_over));
     auto& ended = std::get<Lanes::Ended>(report);

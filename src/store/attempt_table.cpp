@@ -154,13 +154,13 @@ enum Column : int {  // as attempt_columns() has them
   kStatus,
 };
 
+}  // namespace
+
 core::AttemptId read_id(const Statement& row) {
   return {.job = static_cast<std::uint32_t>(row.integer(kJob)),
           .slice = static_cast<std::uint64_t>(row.integer(kSlice)),
           .number = static_cast<std::uint32_t>(row.integer(kNumber))};
 }
-
-}  // namespace
 
 void read_attempt(const Statement& row, core::AttemptRecord& record) {
   record.id = read_id(row);

@@ -37,6 +37,9 @@ class AttemptTable {
 std::string attempt_columns(int schema_version);
 std::string success_columns();
 
+/// Of the current row, of either list of columns.
+[[nodiscard]] core::AttemptId read_id(const Statement& row);
+
 /// Fills `record` from the current row; strings and the ending reuse the memory they have.
 void read_attempt(const Statement& row, core::AttemptRecord& record);
 

@@ -99,6 +99,7 @@ class SqliteReader final : public Reader {
 
  private:
   Result<std::vector<NewRun::Job>> read_jobs(std::int64_t run);
+  [[nodiscard]] util::Error damaged(const core::AttemptId& id) const;
   Result<Statement> select_attempts(const std::string& columns, const std::string& run_id, std::string_view rest);
   /// Calls `on_row` for every row of `statement`.
   template <class OnRow>
@@ -189,41 +190,53 @@ Result<void> SqliteReader::last_attempts(const std::string& run_id,
   const std::string in_order = " ORDER BY job, slice, number";
   auto statement = select_attempts(success_columns(), run_id, and_job(job) + in_order);
   if (!statement) return statement.error();
+  const std::string from_there = job ? " AND (slice, number) >= (?, ?)" : " AND (job, slice, number) >= (?, ?, ?)";
   auto others = select_attempts(attempt_columns_, run_id,
-                                and_job(job) + " AND (job, slice, number) >= (?, ?, ?) AND outcome IS NOT '" +
+                                and_job(job) + from_there + " AND outcome IS NOT '" +
                                     std::string(core::name(core::Outcome::succeeded)) + "'" + in_order);
   if (!others) return others.error();
-  bool has_begun = false;
-  int code = SQLITE_ROW;
-  // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
+  const auto begin_others = [&](const core::AttemptId& at) {
+    job ? others->bind(at.slice, at.number) : others->bind(at.job, at.slice, at.number);
+  };
+
   core::AttemptRecord success;
   core::AttemptRecord other;
   success.ending.emplace();
+  bool has_begun = false;
   const core::AttemptRecord* last = nullptr;
-  auto done = each(*statement, [&](const Statement& row) {
-    const bool same_slice = last != nullptr && last->id.job == static_cast<std::uint32_t>(row.integer(0)) &&
-                            last->id.slice == static_cast<std::uint64_t>(row.integer(1));
-    if (code != SQLITE_ROW) return;
+  int code = SQLITE_OK;
+  // The scan of the primary key is in order; a record is the slice's last when the next row is another slice's.
+  while ((code = statement->step()) == SQLITE_ROW) {
+    const core::AttemptId id = read_id(*statement);
+    const bool same_slice = last != nullptr && last->id.job == id.job && last->id.slice == id.slice;
     if (last != nullptr && !same_slice) visit(*last);
     const std::uint32_t never_started = same_slice ? last->never_started : 0;
     const bool has_succeeded = same_slice && (last == &success || last->outdated);
-    if (read_success(row, success)) {
+    if (read_success(*statement, success)) {
       success.never_started = never_started;
       last = &success;
-      return;
+      continue;
     }
-    if (!std::exchange(has_begun, true)) others->bind(row.integer(0), row.integer(1), row.integer(2));
-    code = others->step();
-    if (code != SQLITE_ROW) return;
+    if (!std::exchange(has_begun, true)) begin_others(id);
+    const int other_code = others->step();
+    if (other_code != SQLITE_ROW && other_code != SQLITE_DONE) return database_.error();
+    if (other_code == SQLITE_DONE || read_id(*others) != id) return damaged(id);
     read_attempt(*others, other);
     const bool not_started = other.was_cancelled_before_start();
     other.never_started = never_started + (not_started ? 1 : 0);
     other.outdated = not_started && has_succeeded;
     last = &other;
-  });
-  if (done && code != SQLITE_ROW) return database_.error();
-  if (done && last != nullptr) visit(*last);
-  return done;
+  }
+  if (code != SQLITE_DONE) return database_.error();
+  if (last != nullptr) visit(*last);
+  return {};
+}
+
+/// One of its rows, or the one before, is not as this program writes it.
+util::Error SqliteReader::damaged(const core::AttemptId& id) const {
+  return {database_.path() + ": the record is damaged at job " + std::to_string(id.job) + ", slice " +
+          std::to_string(id.slice) + ", attempt " + std::to_string(id.number) +
+          ": its rows do not fit together; move the directory away and start anew"};
 }
 
 Result<void> SqliteReader::ended_attempts(const std::string& run_id,

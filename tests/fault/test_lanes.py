@@ -11,8 +11,25 @@ import signal
 import time
 import unittest
 
-from faults import FaultTest, processes_in, wait_for
+from faults import FaultTest, compile_library, processes_in, wait_for
 from support import crash, engine_pid
+
+# The allocation with the number in RUNNER_FAIL_AT, of all that lanes make, finds no memory.
+NO_MEMORY = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+void* __libc_malloc(size_t size);
+
+void* malloc(size_t size) {
+  static long number = 0;
+  char name[16] = "";
+  prctl(PR_GET_NAME, name);
+  if (strncmp(name, "lane ", 5) == 0 && __atomic_add_fetch(&number, 1, __ATOMIC_RELAXED) == atol(getenv("RUNNER_FAIL_AT"))) return NULL;
+  return __libc_malloc(size);
+}
+"""
 
 SEED = int(os.environ.get("RUNNER_SEED", random.randrange(10**6)))
 
@@ -182,6 +199,20 @@ class Lanes(FaultTest):
                                       "FROM attempt AS failed WHERE outcome <> 'succeeded'")
         self.assertEqual(slice, 2000)
         self.assertLess(abs(before - 2000), 200, "it was put off")
+
+    def test_a_lane_without_memory_ends_the_run(self):
+        library = compile_library(NO_MEMORY)
+        for number in [*range(1, 16), *range(1000, 1004)]:
+            with self.subTest(number=number):
+                (self.dir / "marks").unlink(missing_ok=True)
+                self.spec(f"slices: 0-799\nn_procs: 2\ncommand: [{self.slice}, marks, '{{slice}}', '']\n")
+                done = self.runner("-q", "jobs.yaml", env={"LD_PRELOAD": library, "RUNNER_FAIL_AT": str(number)})
+                self.assertEqual(done.returncode, 4, done.stderr)
+                self.assertIn("not enough memory, processes or open files to go on", done.stderr)
+                self.assertEqual(processes_in(self.dir), [])
+                self.ok("-q", "jobs.yaml", "--resume")
+                self.assertEqual({mark.key for mark in self.started()}, set(range(800)))
+                self.assertEqual(len({mark[1:3] for mark in self.started()}), len(self.started()))
 
     def test_interrupted_it_leaves_no_row_open(self):
         for number in (signal.SIGINT, signal.SIGTERM):
