@@ -22,6 +22,7 @@ class FragileWriter final : public store::Writer {
   }
 
   void hurry() override {}
+  void lose_patience() override {}
   [[nodiscard]] store::Sequence taken() const override { return last_; }
   util::Result<void> begin_run(const store::NewRun&) override { return {}; }
   util::Result<void> resume_run(const store::NewRun&, const std::vector<core::AttemptId>&,

@@ -414,7 +414,9 @@ int run(const RunCommand& command) {
   proc::remove_empty_run_cgroups();  // of runs that were killed behind their end, too
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
-  if (command.resume && !session.has_work()) {
+  // That a change was accepted is to be recorded, for the next resume.
+  const bool accepts = session.changed && command.slices.empty();
+  if (command.resume && !session.has_work() && !accepts) {
     if (command.common.verbosity >= 0) {
       complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
                                        : "nothing left to run: every slice of run " + session.run.id + " succeeded");

@@ -140,6 +140,7 @@ void Loop::on_signal(int signal) {
     notice(name + ": killing " + util::format_count(static_cast<std::size_t>(std::ranges::count_if(live_, is_alive))) +
            " running" + (std::ranges::any_of(setup_.spec->jobs, has_teardown) ? ", without teardown" : ""));
     feed(core::Control::kill);
+    writer_->lose_patience();  // its end is not waited for either
   }
 }
 

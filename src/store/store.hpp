@@ -81,8 +81,8 @@ struct SteeringRecord {
 class WriterEvents {
  public:
   virtual void committed(Sequence through) = 0;
-  /// The disk refuses. `waiting`: it is tried again (ENOSPC and the like; nothing is lost yet). Otherwise final:
-  /// nothing more will be committed.
+  /// The disk refuses. `waiting`: it is tried again (ENOSPC and the like; nothing is lost yet), and the message says
+  /// for how long. Otherwise final: nothing more will be committed.
   virtual void trouble(const std::string& message, bool waiting) = 0;
   /// After trouble(waiting): commits succeed again.
   virtual void recovered() = 0;
@@ -132,6 +132,8 @@ class Writer {
   [[nodiscard]] virtual Sequence taken() const = 0;
   /// What is queued is waited for: it is committed without regard to the gap.
   virtual void hurry() = 0;
+  /// From here on a full disk is not waited for: what it does not take is final trouble at once.
+  virtual void lose_patience() = 0;
   virtual Sequence run_state(core::State state, util::WallTime at, std::string reason) = 0;
   virtual Sequence job_state(std::uint32_t job, core::State state, util::WallTime at, std::string reason) = 0;
   virtual Sequence steered(SteeringRecord record) = 0;

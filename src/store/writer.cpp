@@ -23,6 +23,7 @@
 #include "store/store.hpp"
 #include "util/fd.hpp"
 #include "util/signals.hpp"
+#include "util/text.hpp"
 
 namespace runner::store {
 
@@ -102,6 +103,7 @@ class SqliteWriter final : public Writer {
   };
 
   void hurry() override;
+  void lose_patience() override { is_patient_ = false; }
   [[nodiscard]] Sequence taken() const override { return taken_; }
   Sequence push(Operation operation);
   void run();
@@ -127,6 +129,7 @@ class SqliteWriter final : public Writer {
   std::string host_;
   std::atomic<Sequence> taken_ = 0;  // changes with the queue
   std::atomic<int> wal_pages_ = 0;   // counted by whoever commits
+  std::atomic<bool> is_patient_ = true;
   // What it takes to say that there is no memory left. Costs none as long as nobody writes to it.
   std::unique_ptr<char[]> reserve_ = std::make_unique_for_overwrite<char[]>(kReserve);
 
@@ -293,13 +296,16 @@ bool SqliteWriter::commit(const Batch& batch) {
       return true;
     }
     const util::TimePoint now = util::steady_now();
-    if (!failure->may_pass || (failing_since && now - *failing_since >= options_.patience)) {
+    const bool waits = is_patient_ && (!failing_since || now - *failing_since < options_.patience);
+    if (!failure->may_pass || !waits) {
       give_up(failure->message);
       return false;
     }
     if (!failing_since) {
       failing_since = now;
-      events_.trouble(failure->message, true);
+      events_.trouble(failure->message + " (tried again for " +
+                          util::format_count(static_cast<std::uint64_t>(util::seconds(options_.patience))) + " s)",
+                      true);
     }
     std::this_thread::sleep_for(kRetryInterval);
   }

@@ -183,6 +183,19 @@ class Resume(RunnerTest):
         self.assertEqual(self.status()["jobs"][0]["succeeded"], 4)
         self.ok("jobs.yaml", "--resume")
 
+    def test_a_change_is_accepted_where_nothing_is_left_to_run(self):
+        self.spec("slices: 0-5\ncommand: echo {slice} >> ran; test {slice} != 5\n")
+        self.ok("jobs.yaml", code=1)
+        for slices in ("0-4", "0-3 # a comment"):
+            self.spec(f"slices: {slices}\ncommand: echo {{slice}} >> ran\n")
+            self.ok("jobs.yaml", "--resume", code=2)
+            accepted = self.ok("jobs.yaml", "--resume", "--accept-changes").stderr
+            self.assertRegex(accepted, r"all [45] slices succeeded")
+            self.assertNotIn("nothing left to run", accepted)
+            again = self.ok("jobs.yaml", "--resume").stderr
+            self.assertRegex(again, r"^runner: nothing left to run: every slice of run \S+ succeeded\n$")
+        self.assertEqual(len(self.read("ran").split()), 6)
+
     def test_a_subset_of_a_list_that_changed_is_not_guessed(self):
         self.spec("slices: {list: [a, b, c]}\ncommand: test -e fixed\n")
         self.ok("jobs.yaml", "--slices", "a,b", code=1)

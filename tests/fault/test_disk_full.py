@@ -234,6 +234,22 @@ class DiskFull(FaultTest):
         subprocess.run(["mount", "-o", "remount,nr_inodes=10", out], check=True)
         self.assertEqual(self.go("jobs.yaml", "--resume").wait(timeout=60), 0, self.said())
 
+    def test_a_third_ctrl_c_does_not_wait_for_room(self):
+        """It did, for half a minute, and then said of a slice that had run to its end that it had not run."""
+        self.state_dir().mkdir()
+        self.fill(leave=3 * MIB)
+        process = self.begin(f"write={4 * MIB}", 3, "--n-procs", "1")
+        self.wait_for_words(WAITING, process)
+        self.assertIn("(tried again for 30 s)", self.said())
+        for words in ("no further slice is started", "terminating", "killing"):
+            process.send_signal(signal.SIGINT)
+            wait_for(lambda words=words: words in self.said() or process.poll() is not None, words)
+        self.assertEqual(process.wait(timeout=15), 4, self.said())
+        self.assertIn("1 not recorded, 2 not run", self.said())
+        self.make_room()
+        self.assertEqual(self.go("jobs.yaml", "--resume").wait(timeout=60), 0, self.said())
+        self.check_all_succeeded(3)
+
     def test_a_small_disk_holds_the_record_and_not_its_log_beside_it(self):
         """The write-ahead log grew to 16 MB wherever there was less, and ended the run with the disk full of it."""
         subprocess.run(["mount", "-o", f"remount,size={2 * MIB}", self.disk], check=True)
