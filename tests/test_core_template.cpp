@@ -240,7 +240,7 @@ TEST_CASE("where no quoting is certain a harmless value is inserted and any othe
   CHECK(
       shell_text("echo $(cat {x})", {{"x", "a b\n"}}) ==
       "error: {x} stands inside $(...), where no quoting is safe for its value \"a b\\n\": use \"$RUNNER_VAR_X\" there "
-      "instead, or put it in plain double quotes, or write the command as a list");
+      "instead, or write the command as a list");
 }
 
 TEST_CASE("what is proposed instead of a value works at its place in a here-document") {

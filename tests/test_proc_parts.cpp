@@ -64,12 +64,12 @@ TEST_CASE("variables of an attempt replace inherited ones, and are gone at the n
 }
 
 TEST_CASE("of a variable that was inherited several times only the first is left, and what replaces it replaces all") {
-  const std::array<const char*, 8> inherited = {"A=1", "PATH", "A=2", "PATH=/bin", "", "odd", "A=3", nullptr};
+  const std::array<const char*, 8> inherited = {"A=1", "PATH", "A=2", "PATH=/bin", "", "=odd", "=odd", nullptr};
   Environment environment(inherited.data());
-  CHECK(strings(environment.with({})) == std::vector<std::string>{"A=1", "PATH", "PATH=/bin", "", "odd"});
+  CHECK(strings(environment.with({})) == std::vector<std::string>{"A=1", "PATH", "PATH=/bin", "", "=odd", "=odd"});
   CHECK(std::string(environment.find("PATH")) == "/bin");
   CHECK(strings(environment.with({"A=spec", "PATH=/opt"})) ==
-        std::vector<std::string>{"A=spec", "PATH", "PATH=/opt", "", "odd"});
+        std::vector<std::string>{"A=spec", "PATH", "PATH=/opt", "", "=odd", "=odd"});
   CHECK(std::string(environment.find("PATH")) == "/opt");
 }
 

@@ -25,7 +25,7 @@ usage:
   runner status [SPEC] [--json]        what runs, what is done, what failed and why, what to type next
   runner logs SPEC SLICE [-f]          the output of a slice
   runner check SPEC                    validate the spec and show the plan
-  runner help [run|status|logs|check]  options of a subcommand
+  runner help [run|status|logs|check]  options of a subcommand; runner --version
 
 a run that is live:
   runner suspend SPEC [--slices ...]   stop what runs where it is, and start nothing; go on: runner resume SPEC
@@ -85,9 +85,11 @@ po::options_description options_in_a_slice(Verb verb) {
   po::options_description options("options");
   auto add = options.add_options();
   if (verb == Verb::sem) {
-    add("slots", po::value<std::string>(), "how many may be in it at once (default: 1; the same for all who use it)");
-    add("timeout", po::value<std::string>(), "wait no longer than that, such as 90s or 2h: then exit 75");
-    add("dir", po::value<std::string>(), "where its file is (default: in the directory of the run)");
+    add("slots", po::value<std::string>()->value_name("N"),
+        "how many may be in it at once (default: 1; the same for all who use it)");
+    add("timeout", po::value<std::string>()->value_name("TIME"),
+        "wait no longer than that, such as 90s or 2h: then exit 75");
+    add("dir", po::value<std::string>()->value_name("DIR"), "where its file is (default: in the directory of the run)");
   }
   add("help,h", po::bool_switch(), "this text");
   return options;
@@ -113,35 +115,40 @@ po::options_description options_of(Verb verb) {
   if (verb == Verb::run) add("resume", po::bool_switch(), "finish the last run instead of starting a new one");
   if (runs) {
     add("dry-run,n", po::bool_switch(), "print the exact commands on stdout, start nothing");
-    add("accept-changes", po::bool_switch(), "with --resume: go on although the spec changed; slices match by key");
-    add("slices", po::value<std::vector<std::string>>()->composing(),
+    add("accept-changes", po::bool_switch(),
+        verb == Verb::run ? "with --resume: go on although the spec changed; slices match by key"
+                          : "go on although the spec changed; slices match by key");
+    add("slices", po::value<std::vector<std::string>>()->composing()->value_name("LIST"),
         "only these, as `runner status` prints them: 3,7-9; of several jobs: JOB/3,7-9, may be repeated");
-    add("survivors", po::value<std::string>(),
+    add("survivors", po::value<std::string>()->value_name("WHAT"),
         "processes that outlived a runner that was killed: kill or refuse to start");
     add("no-guard", po::bool_switch(), "no second process that watches over the run: for debuggers");
-    add("print", po::value<std::string>(), "also write the slices' output to stdout and stderr: group, line or none");
+    add("print", po::value<std::string>()->value_name("HOW"),
+        "also write the slices' output to stdout and stderr: group, line or none");
   }
   if (is_control(verb) && verb != Verb::scale) {
-    add("slices", po::value<std::vector<std::string>>()->composing(),
+    add("slices", po::value<std::vector<std::string>>()->composing()->value_name("LIST"),
         "only these: 3,7-9; of several jobs: JOB/3,7-9, or JOB for all of it; may be repeated");
   }
   if (runs || verb == Verb::check) {
-    add("n-procs,j", po::value<std::string>(), "slices at a time: a number, auto or 50%");
-    add("set", po::value<std::vector<std::string>>()->composing(), "var=value: set a variable of the spec's `vars`");
+    add("n-procs,j", po::value<std::string>()->value_name("N"), "slices at a time: a number, auto or 50%");
+    add("set", po::value<std::vector<std::string>>()->composing()->value_name("VAR=VALUE"),
+        "set a variable of the spec's `vars`");
   }
   if (verb == Verb::status) {
-    add("format", po::value<std::string>(), "table, json or joblog (as GNU parallel writes it)");
+    add("format", po::value<std::string>()->value_name("FORMAT"), "table, json or joblog (as GNU parallel writes it)");
     add("json", po::bool_switch(), "the same as --format json");
   }
   if (verb == Verb::logs) {
     add("follow,f", po::bool_switch(), "go on as the log grows, until the attempt ends");
-    add("attempt", po::value<std::int64_t>(), "of this attempt (default: the last)");
+    add("attempt", po::value<std::int64_t>()->value_name("N"), "of this attempt (default: the last)");
   }
   if (verb == Verb::status || verb == Verb::logs) {
-    add("run", po::value<std::string>(), "of the run with this id (default: the newest)");
+    add("run", po::value<std::string>()->value_name("ID"), "of the run with this id (default: the newest)");
   }
-  add("state-dir", po::value<std::string>(), "where the record is kept (default: .runner/NAME beside the spec)");
-  add("color", po::value<std::string>(), "always, never or auto");
+  add("state-dir", po::value<std::string>()->value_name("DIR"),
+      "where the record is kept (default: .runner/NAME beside the spec)");
+  add("color", po::value<std::string>()->value_name("WHEN"), "always, never or auto");
   add("quiet,q", po::bool_switch(), "say nothing but errors");
   add("verbose,v", po::bool_switch(), "say more; -vv for everything");
   add("help,h", po::bool_switch(), "this text");
@@ -178,7 +185,9 @@ std::string usage_of(Verb verb) {
 
 Help help_of(Verb verb) {
   std::ostringstream text;
-  text << usage_of(verb) << "\n" << options_of(verb);
+  text << usage_of(verb) << "\n";
+  if (verb == Verb::resume) text << "finish the last run; of a run that is live: let what was suspended go on\n";
+  text << options_of(verb);
   return {text.str()};
 }
 
@@ -186,11 +195,15 @@ UsageError mistake(std::string message) {
   return {std::move(message) + "; see: runner --help"};
 }
 
-/// An unknown option with the nearest one that exists.
+/// An unknown option with the one that it begins, or the nearest that exists.
 UsageError unknown_option(const std::string& option, const po::options_description& options) {
+  if (option.starts_with("--") && verb_from(option.substr(2))) {
+    return mistake("unknown option '" + option + "', did you mean `runner " + option.substr(2) + "`?");
+  }
   std::vector<std::string> known;
   for (const auto& one : options.options()) known.push_back("--" + one->long_name());
-  const auto guess = util::closest(option, known);
+  const auto begun = std::ranges::find_if(known, [&](const auto& name) { return name.starts_with(option); });
+  const auto guess = option.size() > 2 && begun != known.end() ? std::optional(*begun) : util::closest(option, known);
   return mistake("unknown option '" + util::escape_for_display(option) + "'" +
                  (guess ? ", did you mean '" + *guess + "'?" : ""));
 }
@@ -389,11 +402,13 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
   const std::size_t wanted = verb == Verb::logs || verb == Verb::scale ? 2 : 1;
   if (words.empty() && verb == Verb::status) words.emplace_back();
   if (words.empty()) return UsageError{"which spec? " + usage_of(verb)};
+  if (words[0].empty() && verb != Verb::status) return UsageError{"which spec? its name is empty; " + usage_of(verb)};
   if (words.size() < wanted) {
     return UsageError{(verb == Verb::scale ? "how many at a time? " : "the log of which slice? ") + usage_of(verb)};
   }
   if (words.size() > wanted) {
-    const bool is_a_word = verb == Verb::run && words[0].find_first_of("./") == std::string::npos;
+    const bool is_a_word =
+        verb == Verb::run && !verb_from(words[0]) && words[0].find_first_of("./") == std::string::npos;
     return mistake("unexpected '" + util::escape_for_display(words[wanted]) + "'" +
                    (is_a_word ? ", and there is no subcommand '" + util::escape_for_display(words[0]) + "'" : ""));
   }
@@ -446,7 +461,7 @@ Command parse_command_line(const std::vector<std::string>& args) {
   if (args.empty()) return UsageError{"which spec? usage: runner SPEC; see: runner --help"};
   const std::string& first = args.front();
   const std::vector<std::string> rest(args.begin() + 1, args.end());
-  if (first == "--version") return Help{"runner " RUNNER_VERSION "\n"};
+  if (first == "--version" || first == "-V") return Help{"runner " RUNNER_VERSION "\n"};
   if (first == "-h" || first == "--help" || first == "help") {
     if (rest.empty()) return Help{std::string(kOverview)};
     if (const auto verb = verb_from(rest.front())) return help_of(*verb);

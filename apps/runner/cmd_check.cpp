@@ -222,7 +222,8 @@ int check(const CheckCommand& command) {
   const run::Capacity capacity = run::capacity(*spec, machine, spec->print != core::Print::none);
   const FirstCommands firsts = first_commands(*spec);
   const bool is_valid = can_begin(*spec, firsts);
-  std::string text = util::escape_for_display(spec->path, 20'000) + (is_valid ? ": valid\n" : ": not valid\n");
+  std::string text =
+      util::escape_for_display(display_path(spec->path), 20'000) + (is_valid ? ": valid\n" : ": not valid\n");
   if (spec->has_several_jobs()) text += spec->name + "\n" + PlanTree(*spec).text();
   for (std::size_t j = 0; j < spec->jobs.size(); ++j) {
     const core::JobSpec& job = spec->jobs[j];

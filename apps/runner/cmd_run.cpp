@@ -415,7 +415,7 @@ int run(const RunCommand& command) {
   // Before they are recorded as lost: killed here, the next resume does it.
   if (const auto code = end_survivors(command, spec, session, start.survivors)) return *code;
   // That a change was accepted is to be recorded, for the next resume.
-  const bool accepts = session.changed && command.slices.empty();
+  const bool accepts = session.run.changed && command.slices.empty();
   if (command.resume && !session.has_work() && !accepts) {
     if (command.common.verbosity >= 0) {
       complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id

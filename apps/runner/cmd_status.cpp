@@ -35,8 +35,10 @@ util::Result<void> read_into(report::StatusSource& source, RecordedRun& run) {
   return read;
 }
 
+/// "" of an attempt that the spec in the record does not speak of.
 std::string command_of(const RecordedRun& run, const core::AttemptRecord& record) {
   if (!run.spec || record.id.job >= run.spec->jobs.size()) return {};
+  if (run.stored.spec_since && record.ending && record.ending->ended_at < *run.stored.spec_since) return {};
   auto expanded = core::expand_attempt(
       *run.spec, run.spec->jobs[record.id.job],
       {.slice = record.id.slice, .attempt = record.id.number, .slot = 0, .run_id = run.stored.info.id});
@@ -88,7 +90,12 @@ int status(const StatusCommand& command) {
   source.ended_attempts = [&](const report::VisitAttempt& visit) {
     return run->reader->ended_attempts(run->stored.info.id, visit);
   };
-  source.command = [&](const core::AttemptRecord& record) { return command_of(*run, record); };
+  std::uint64_t unknown = 0;
+  source.command = [&](const core::AttemptRecord& record) {
+    std::string text = command_of(*run, record);
+    unknown += text.empty() ? 1 : 0;
+    return text;
+  };
   // The table sees to itself: it may be coloured.
   const bool escape = ::isatty(STDOUT_FILENO) == 1 && command.format != "table";
   bool written = true;
@@ -98,7 +105,12 @@ int status(const StatusCommand& command) {
     complain(shown.error().message);
     return kRecordFailed;
   }
-  return written && flush_stdout() ? kSucceeded : kRecordFailed;
+  if (!written || !flush_stdout()) return kRecordFailed;
+  if (unknown > 0 && command.common.verbosity >= 0) {
+    complain("the command of " + util::format_count(unknown) + (unknown == 1 ? " attempt" : " attempts") +
+             " is not known: since then the spec has changed, or what the slices are made of");
+  }
+  return kSucceeded;
 }
 
 }  // namespace runner::app

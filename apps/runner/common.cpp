@@ -363,8 +363,9 @@ report::StdoutOf stdout_of(const core::Spec* spec, const std::string& run_id) {
 }
 
 std::string spec_arguments(const Common& common, const std::string& spec_path) {
-  std::string text =
-      util::shell_quote_for_display(common.spec_path.empty() ? display_path(spec_path) : common.spec_path);
+  // As it was typed, unless the run is of another spec, which shares the record.
+  const bool is_other = fs::path(common.spec_path).filename() != fs::path(spec_path).filename();
+  std::string text = util::shell_quote_for_display(is_other ? display_path(spec_path) : common.spec_path);
   if (common.overrides.state_dir) text += " --state-dir " + util::shell_quote_for_display(*common.overrides.state_dir);
   return text;
 }

@@ -39,7 +39,7 @@ std::string remedy_for(const Placeholder& placeholder) {
   const std::string variable = "$" + environment_name(placeholder.name);
   switch (placeholder.place.remedy) {
     case Remedy::quoted_variable:
-      return "use \"" + variable + "\" there instead, or put it in plain double quotes, or write the command as a list";
+      return "use \"" + variable + "\" there instead, or write the command as a list";
     case Remedy::bare_variable:
       return "use " + variable + " there instead, without quotes, which would stay in the text";
     case Remedy::unquoted_delimiter:

@@ -36,7 +36,8 @@ Environment::Environment(const char* const* inherited, const std::vector<std::st
   for (; inherited != nullptr && *inherited != nullptr; ++inherited) all.emplace_back(*inherited);
   reserve(inherited_text_, all);
   for (const auto& variable : all) {
-    const bool is_variable = variable.find('=') != std::string::npos;
+    const std::size_t equals = variable.find('=');
+    const bool is_variable = equals != std::string::npos && equals != 0;
     if (is_variable && position_.contains(name_of(variable.c_str()))) continue;
     inherited_.push_back(append(inherited_text_, variable));
     if (is_variable) position_.emplace(name_of(inherited_.back()), inherited_.size() - 1);

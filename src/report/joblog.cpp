@@ -10,10 +10,11 @@ namespace runner::report {
 
 namespace {
 
+/// What GNU parallel says of it; the view `joblog` of the record says the same.
 int exit_value(const core::Ending& ending) {
-  if (ending.outcome == core::Outcome::succeeded || ending.exit_code != 0 || ending.signal != 0) {
-    return ending.exit_code;
-  }
+  if (ending.outcome == core::Outcome::succeeded || ending.exit_code != 0) return ending.exit_code;
+  if (ending.outcome == core::Outcome::timed_out) return -1;
+  if (ending.signal != 0) return 0;
   return ending.outcome == core::Outcome::not_started ? 127 : -1;
 }
 

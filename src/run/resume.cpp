@@ -106,8 +106,8 @@ class ResumePlan {
     if (auto refusal = choose(wanted)) return refusal;
     if (auto refusal = plan_other_jobs()) return refusal;
     keep_closed();
-    session_.changed = request_.accept_changes && !changes(stored_, request_).empty();
-    if (session_.changed) tell_what_is_kept();
+    session_.run.changed = request_.accept_changes && !changes(stored_, request_).empty();
+    if (session_.run.changed) tell_what_is_kept();
     return std::nullopt;
   }
 

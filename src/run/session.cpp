@@ -102,7 +102,6 @@ std::variant<Session, Refusal> open_session(const SessionRequest& request) {
                   .run = {},
                   .resumed = request.resume,
                   .completed = false,
-                  .changed = false,
                   .view = {},
                   .plans = {},
                   .lost = {},

@@ -41,7 +41,6 @@ struct Session {
   store::NewRun run;  ///< of this invocation; a resumed run keeps its id
   bool resumed = false;
   bool completed = false;  ///< a resumed run that ended so, by its record
-  bool changed = false;    ///< a resumed run whose spec or slices are not what they were, which was accepted
   core::RunView view;      ///< before the first launch
   std::vector<core::JobPlan> plans;
   std::vector<core::AttemptId>

@@ -31,7 +31,8 @@ core::State state_from_name(std::string_view text) {
 /// The columns that read_run() expects, of a file with that version of the schema.
 std::string select_runs(int version) {
   return std::string("SELECT number, id, name, spec_path, spec, host, pid, state, started_at, ended_at, resumes, ") +
-         "reason, settings, " + (version < 2 ? "NULL, NULL, NULL" : "boot_id, containment, place") + " FROM run ";
+         "reason, settings, " + (version < 2 ? "NULL, NULL, NULL" : "boot_id, containment, place") + ", " +
+         (version < 6 ? "NULL" : "spec_since") + " FROM run ";
 }
 
 std::string select_jobs(int version) {
@@ -73,6 +74,7 @@ Result<StoredRun> read_run(const Statement& row, const std::string& path) {
   run.boot_id = row.text(13);
   run.info.containment = row.text(14);
   run.place = row.text(15);
+  if (!row.is_null(16)) run.spec_since = util::from_unix_seconds(row.real(16));
   return run;
 }
 

@@ -161,10 +161,11 @@ Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run, c
       run_once(database,
                "UPDATE run SET name = ?, spec_path = ?, spec = ?, settings = ?, host = ?, pid = ?, "
                "boot_id = nullif(?, ''), containment = nullif(?, ''), place = nullif(?, ''), state = ?, resumed_at = "
-               "?, ended_at = NULL, reason = '', resumes = resumes + 1 "
+               "?, ended_at = NULL, reason = '', resumes = resumes + 1, spec_since = ifnull(?, spec_since) "
                "WHERE number = ?",
                run.name, run.spec_path, run.spec_text, run.settings, run.host, run.pid, run.boot_id, run.containment,
-               run.place, core::name(core::State::initial), unix_seconds(run.started_at), number);
+               run.place, core::name(core::State::initial), unix_seconds(run.started_at),
+               run.changed ? std::optional<double>(unix_seconds(run.started_at)) : std::nullopt, number);
   if (!updated) return updated.error();
   if (auto done = write_jobs(database, number, run.jobs); !done) return done.error();
   return number;

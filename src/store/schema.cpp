@@ -36,7 +36,8 @@ CREATE TABLE run (
   ended_at REAL,
   resumes INTEGER NOT NULL DEFAULT 0,
   reason TEXT NOT NULL DEFAULT '',
-  settings TEXT NOT NULL       -- what the command line changed, a "name=value" a line
+  settings TEXT NOT NULL,      -- what the command line changed, a "name=value" a line
+  spec_since REAL              -- a resume accepted another spec, or other slices, then; NULL: none did
 );
 CREATE TABLE job (
   run INTEGER NOT NULL,
@@ -91,7 +92,11 @@ SELECT r.id AS run, c.name, sum(c.value) AS value, count(*) AS slices
 FROM counter c JOIN run r ON r.number = c.run GROUP BY c.run, c.name;
 )sql";
 
+/// Made anew with every upgrade.
 constexpr const char* kViews = R"sql(
+DROP VIEW IF EXISTS joblog;
+DROP VIEW IF EXISTS failure;
+DROP VIEW IF EXISTS slice_state;
 CREATE VIEW slice_state AS
 SELECT r.id AS run, j.name AS job, a.slice, a.key,
        CASE WHEN a.outcome = 'succeeded' THEN 'completed'
@@ -110,7 +115,10 @@ SELECT run, job, slice, key, attempts, outcome, exit_code, signal, started_at, e
 FROM slice_state WHERE outcome <> 'succeeded' AND state = 'terminated';
 CREATE VIEW joblog AS
 SELECT r.id AS run, j.name AS job, a.slice + 1 AS Seq, a.host AS Host, a.started_at AS Starttime,
-       a.runtime_s AS JobRuntime, 0 AS Send, 0 AS Receive, ifnull(a.exit_code, 0) AS Exitval,
+       a.runtime_s AS JobRuntime, 0 AS Send, 0 AS Receive,
+       CASE WHEN a.outcome = 'succeeded' OR a.exit_code <> 0 THEN ifnull(a.exit_code, 0)
+            WHEN a.outcome = 'timed_out' THEN -1 WHEN a.signal <> 0 THEN 0
+            WHEN a.outcome = 'not_started' THEN 127 ELSE -1 END AS Exitval,
        ifnull(a.signal, 0) AS Signal, a.key AS Key, a.number AS Attempt
 FROM attempt a JOIN run r ON r.number = a.run JOIN job j ON j.run = a.run AND j.job = a.job
 WHERE a.ended_at IS NOT NULL AND NOT (a.outcome = 'cancelled' AND a.pid IS NULL) ORDER BY a.ended_at;
@@ -136,6 +144,7 @@ constexpr std::array kUpgrades = {
     "ALTER TABLE attempt ADD COLUMN progress REAL; ALTER TABLE attempt ADD COLUMN status TEXT",
     kCounters,
     kSteering,
+    "ALTER TABLE run ADD COLUMN spec_since REAL",
 };
 static_assert(kUpgrades.size() + 1 == kSchemaVersion);
 
@@ -174,6 +183,7 @@ util::Result<void> upgrade(Database& database) {
   for (auto from = static_cast<std::size_t>(*version); from < kSchemaVersion; ++from) {
     if (database.execute(kUpgrades.at(from - 1)) != SQLITE_OK) return database.error();
   }
+  if (database.execute(kViews) != SQLITE_OK) return database.error();
   if (database.execute(set_meta(std::to_string(kSchemaVersion)).c_str()) != SQLITE_OK) return database.error();
   return {};
 }

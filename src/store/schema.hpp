@@ -7,7 +7,7 @@
 namespace runner::store {
 
 /// Raised whenever a table changes in a way that older programs would misread.
-inline constexpr int kSchemaVersion = 5;
+inline constexpr int kSchemaVersion = 6;
 
 /// Creates the tables in an empty database, or brings older ones up to date, in one transaction; otherwise as
 /// check_schema.

@@ -35,6 +35,7 @@ struct NewRun {
   std::string containment;  ///< see core::RunInfo
   std::string place;        ///< StateLock::place(): where the record is; another one once it was copied
   util::WallTime started_at{};
+  bool changed = false;  ///< taken up again with another spec, or with other slices
   std::string settings;  ///< what the command line changed (--set), one "name=value" a line, newlines escaped
   struct Job {
     std::string name;
@@ -150,6 +151,7 @@ struct StoredRun {
   std::string place;    ///< likewise
   std::string spec_text;
   std::string settings;
+  std::optional<util::WallTime> spec_since;  ///< what ended before was of another spec, or made of other slices
   std::vector<NewRun::Job> jobs;
 };
 

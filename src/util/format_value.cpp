@@ -57,8 +57,8 @@ template <class Value>
 Result<std::string> format_by_spec(const Value& value, std::string_view spec) {
   try {
     return fmt::vformat("{:" + std::string(spec) + "}", fmt::make_format_args(value));
-  } catch (const fmt::format_error& error) {
-    return Error{shown_format(spec) + ": " + error.what()};
+  } catch (const fmt::format_error&) {  // whose words are about a whole format string, braces and all
+    return Error{shown_format(spec) + " is none; one is such as :05d, :.3f or :>8"};
   }
 }
 

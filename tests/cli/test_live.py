@@ -243,11 +243,12 @@ class Live(RunnerTest):
 
     def test_of_two_specs_of_one_name_the_one_that_ran_is_shown(self):
         for name in "ab":
-            self.write(f"{name}.yaml", f"name: x\nslices: 0-0\ncommand: echo {name}\n")
-        self.ok("a.yaml")
-        self.ok("b.yaml")
+            self.write(f"{name}.yaml", f"name: x\nslices: 0-0\ncommand: echo {name}; exit 1\n")
+        self.ok("a.yaml", code=1)
+        self.ok("b.yaml", code=1)
         status = self.ok("status", "a.yaml")
         self.assertIn("runner: this run is of b.yaml, which shares its record with a.yaml: give one", status.stderr)
+        self.assertIn("to run what is left: runner b.yaml --resume\n", status.stdout)
         self.assertIn("b.yaml", status.stdout)
         self.assertEqual(self.ok("status", "b.yaml").stderr, "")
 

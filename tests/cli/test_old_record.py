@@ -52,7 +52,7 @@ class OldRecord(RunnerTest):
     def test_schema_1_is_brought_up_to_date_by_a_resume_and_finished(self):
         said = self.ok("jobs.yaml", "--resume").stderr
         self.assertIn("4 slices may have run before: 4-7", said)
-        self.assertEqual(self.meta("schema"), "5")
+        self.assertEqual(self.meta("schema"), "6")
         self.assertEqual(sorted(self.read("ran").split()), ["2.2", "4.2", "5.2", "6.2", "7.2"])
         self.assertEqual(self.rows("SELECT slice, number, outcome FROM attempt ORDER BY slice, number"),
                          [(0, 1, "succeeded"), (1, 1, "succeeded"), (2, 1, "failed"), (2, 2, "succeeded"),
@@ -96,7 +96,7 @@ class OldRecord(RunnerTest):
         self.assertEqual(status["jobs"][0]["may_have_run"]["selection"], "4-7")
         self.assertEqual(self.digest(), before)
         self.assertIn("4 slices may have run before: 4-7", self.ok("jobs.yaml", "--resume").stderr)
-        self.assertEqual(self.meta("schema"), "5")
+        self.assertEqual(self.meta("schema"), "6")
         self.assertEqual(self.rows("SELECT * FROM counter_total"), [])
 
 

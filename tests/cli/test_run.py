@@ -148,6 +148,35 @@ class Run(RunnerTest):
         self.assertEqual(lines[0], "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
         self.assertEqual([line.split("\t")[6] for line in lines[1:]], ["0", "1", "2"])
 
+    def joblog(self, columns=slice(0, None)):
+        lines = self.ok("status", "jobs.yaml", "--format", "joblog").stdout.splitlines()[1:]
+        return [tuple(line.split("\t")[columns]) for line in lines]
+
+    def test_joblog_and_its_view_tell_every_failure(self):
+        """As GNU parallel does, as far as it knows such failures: a timeout is -1."""
+        self.write("t.csv", "id,do,out\n0,touch made,made\n1,true,none\n2,false,made\n3,kill -9 $$,made\n"
+                            "4,sleep 9,made\n")
+        self.spec("slices: {table: t.csv}\nn_procs: 1\ntimeout: 200ms\ncommand: [sh, -c, 'eval \"$RUNNER_VAR_DO\"']\n"
+                  "outputs: ['{out}']\n")
+        self.ok("jobs.yaml", code=1)
+        told = self.joblog(slice(6, 8))
+        self.assertEqual(told, [("0", "0"), ("-1", "0"), ("1", "0"), ("0", "9"), ("-1", "15")])
+        self.assertEqual([tuple(map(str, row)) for row in self.rows("SELECT Exitval, Signal FROM joblog")], told)
+
+    def test_joblog_has_no_command_that_was_not_run(self):
+        self.spec("slices: 0-2\nn_procs: 1\ncommand: echo old; test {slice} != 1\n")
+        self.ok("jobs.yaml", code=1)
+        self.spec("slices: 0-2\nn_procs: 1\ncommand: echo new {slice}\n")
+        self.assertIn("echo old", self.joblog(slice(8, None))[0][0])
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        for _ in range(2):
+            commands = [command for (command,) in self.joblog(slice(8, None))]
+            self.assertEqual(commands, ["", "", "", "/bin/sh -c 'echo new 1'"])
+            self.assertEqual(self.ok("status", "jobs.yaml", "--format", "joblog").stderr,
+                             "runner: the command of 3 attempts is not known: since then the spec has changed, or what "
+                             "the slices are made of\n")
+            self.ok("jobs.yaml", "--resume")  # without a change nothing more is forgotten
+
     def test_check_shows_the_plan_and_starts_nothing(self):
         self.spec("slices: 0-99\ncommand: echo {slice}\n")
         result = self.ok("check", "jobs.yaml")
@@ -213,6 +242,10 @@ class Run(RunnerTest):
 
     def test_wrong_usage_exits_2_and_says_what_to_type(self):
         for args, words in ((["jobs.yaml", "--resme"], "--resume"), ([], "which spec"), (["none.yaml"], "none.yaml"),
+                            (["jobs.yaml", "--res"], "did you mean '--resume'?"), ([""], "its name is empty; usage: "),
+                            (["--status", "jobs.yaml"], "did you mean `runner status`?"),
+                            (["-"], "recorded and resumed by its spec's file"),
+                            (["--resume", "status", "jobs.yaml"], "unexpected 'jobs.yaml'; see"),
                             (["jobs.yaml", "--set", "x"], "var=value"), (["jobs.yaml", "--slices", "99"], "99"),
                             (["logs", "jobs.yaml"], "slice")):
             with self.subTest(args=args):
