@@ -35,10 +35,14 @@ util::Result<void> read_into(report::StatusSource& source, RecordedRun& run) {
   return read;
 }
 
-/// "" of an attempt that the spec in the record does not speak of.
+/// Whether the record has the spec that it was of, and the slices are made of the same as then.
+bool has_spec_of(const RecordedRun& run, const core::AttemptRecord& record) {
+  if (!run.spec || record.id.job >= run.spec->jobs.size()) return false;
+  return !run.stored.spec_since || !record.ending || record.ending->ended_at >= *run.stored.spec_since;
+}
+
+/// "" where there was none, as a value could not be quoted.
 std::string command_of(const RecordedRun& run, const core::AttemptRecord& record) {
-  if (!run.spec || record.id.job >= run.spec->jobs.size()) return {};
-  if (run.stored.spec_since && record.ending && record.ending->ended_at < *run.stored.spec_since) return {};
   auto expanded = core::expand_attempt(
       *run.spec, run.spec->jobs[record.id.job],
       {.slice = record.id.slice, .attempt = record.id.number, .slot = 0, .run_id = run.stored.info.id});
@@ -92,9 +96,9 @@ int status(const StatusCommand& command) {
   };
   std::uint64_t unknown = 0;
   source.command = [&](const core::AttemptRecord& record) {
-    std::string text = command_of(*run, record);
-    unknown += text.empty() ? 1 : 0;
-    return text;
+    if (has_spec_of(*run, record)) return command_of(*run, record);
+    ++unknown;
+    return std::string();
   };
   // The table sees to itself: it may be coloured.
   const bool escape = ::isatty(STDOUT_FILENO) == 1 && command.format != "table";

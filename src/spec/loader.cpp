@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNoDirectory = "is relative to a working directory that was removed: name it by its full path";
-constexpr const char* kNoStandardInput = "is not a regular file: a run is recorded and resumed by its spec's file";
+constexpr const char* kNoRegularFile = "is not a regular file: a run is recorded and resumed by its spec's file";
 constexpr std::int64_t kMaxPercent = 1'000;
 const std::vector<std::string> kLevels = {"trace", "debug", "info", "warning", "error", "off"};
 const std::vector<std::string> kRunKeys = {"name",      "n_procs", "limits", "services", "state_dir",
@@ -220,11 +220,11 @@ std::optional<std::string> cannot_load(const std::string& path) {
       for (const char* extension : {".yaml", ".yml"}) {
         if (fs::exists(path + extension, error)) return "no such file; did you mean " + path + extension + "?";
       }
-      return path == "-" ? kNoStandardInput : "no such file";
+      return path == "-" ? kNoRegularFile : "no such file";
     case fs::file_type::none:
       return "cannot be read: " + error.message();
     default:
-      return kNoStandardInput;
+      return kNoRegularFile;
   }
 }
 

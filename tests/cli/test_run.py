@@ -163,6 +163,13 @@ class Run(RunnerTest):
         self.assertEqual(told, [("0", "0"), ("-1", "0"), ("1", "0"), ("0", "9"), ("-1", "15")])
         self.assertEqual([tuple(map(str, row)) for row in self.rows("SELECT Exitval, Signal FROM joblog")], told)
 
+    def test_joblog_of_a_command_that_could_not_be_made(self):
+        self.spec("slices: {list: [a b]}\ncommand: echo $(echo {item})\n")
+        self.ok("jobs.yaml", code=1)
+        self.assertEqual(self.joblog(slice(6, None)), [("127", "0", "")])
+        self.assertEqual(self.rows("SELECT Exitval, Signal FROM joblog"), [(127, 0)])
+        self.assertEqual(self.ok("status", "jobs.yaml", "--format", "joblog").stderr, "")
+
     def test_joblog_has_no_command_that_was_not_run(self):
         self.spec("slices: 0-2\nn_procs: 1\ncommand: echo old; test {slice} != 1\n")
         self.ok("jobs.yaml", code=1)
