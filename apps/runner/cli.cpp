@@ -196,8 +196,9 @@ UsageError mistake(std::string message) {
 }
 
 /// An unknown option with the one that it begins, or the nearest that exists.
-UsageError unknown_option(const std::string& option, const po::options_description& options) {
-  if (option.starts_with("--") && verb_from(option.substr(2))) {
+UsageError unknown_option(const std::string& option, Verb verb, const po::options_description& options) {
+  const auto meant = option.starts_with("--") ? verb_from(option.substr(2)) : std::nullopt;
+  if (verb == Verb::run && meant && meant != verb) {
     return mistake("unknown option '" + option + "', did you mean `runner " + option.substr(2) + "`?");
   }
   std::vector<std::string> known;
@@ -390,7 +391,8 @@ Command parse_verb(Verb verb, std::vector<std::string> args) {
     po::store(po::command_line_parser(args).options(all).positional(positions).style(style).run(), values);
     po::notify(values);
   } catch (const po::unknown_option& error) {
-    return unknown_option(error.get_option_name(), visible);
+    const std::string option = error.get_option_name();
+    return unknown_option(option.substr(0, option.find('=')), verb, visible);
   } catch (const po::error& error) {
     return mistake(util::escape_for_display(error.what()));
   }

@@ -418,8 +418,10 @@ int run(const RunCommand& command) {
   const bool accepts = session.run.changed && command.slices.empty();
   if (command.resume && !session.has_work() && !accepts) {
     if (command.common.verbosity >= 0) {
-      complain(!command.slices.empty() ? "nothing to run: every slice of --slices succeeded in run " + session.run.id
-                                       : "nothing left to run: every slice of run " + session.run.id + " succeeded");
+      const std::string change = session.run.changed ? "; the change of the spec is not accepted by that" : "";
+      complain(!command.slices.empty()
+                   ? "nothing to run: every slice of --slices succeeded in run " + session.run.id + change
+                   : "nothing left to run: every slice of run " + session.run.id + " succeeded");
     }
     // A run that was killed after its last slice still has its own end to record.
     if (!command.slices.empty() || session.completed) return kSucceeded;

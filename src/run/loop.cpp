@@ -412,11 +412,8 @@ void Loop::recovered() {
 void Loop::record_failed(const std::string& message) {
   if (!result_.record_failed.empty()) return;
   result_.record_failed = message;
-  // What has begun is seen to have: its end will not be recorded.
   for (const Pending& pending : pending_) {
-    const auto& event = pending.event;
-    const bool is_start = event && event->state == core::State::running && !event->ending;
-    if (is_start && event->kind == core::SystemKind::slice) setup_.view.jobs[event->id.job].apply(*event);
+    if (pending.event) see_start(*pending.event);
   }
   pending_.clear();
   feed(core::Control::give_up);

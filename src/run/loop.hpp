@@ -168,6 +168,7 @@ class Loop final : public exec::ExecutorEvents, public store::WriterEvents {
   void note_lost_output(const core::AttemptId& id, const core::Ending& ending);
   store::Sequence& last_started_in(unsigned slot);
   void when_committed(store::Sequence sequence, std::optional<core::Event> event);
+  void see_start(const core::Event& event);
   void publish(const core::Event& event);
   void finish_if_over();
   /// Of a slice whose last attempt ended so.

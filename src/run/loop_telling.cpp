@@ -76,7 +76,17 @@ void Loop::announce_end(const core::AttemptId& id, const LiveAttempt& attempt, c
 
 /// Without a record nothing is committed any more, and nothing more is told.
 void Loop::when_committed(store::Sequence sequence, std::optional<core::Event> event) {
-  if (result_.record_failed.empty()) pending_.push_back({sequence, std::move(event)});
+  if (result_.record_failed.empty()) {
+    pending_.push_back({sequence, std::move(event)});
+  } else if (event) {
+    see_start(*event);
+  }
+}
+
+/// Of a slice whose end will not be recorded: so that it is not taken for one that has not run.
+void Loop::see_start(const core::Event& event) {
+  const bool is_start = event.state == core::State::running && !event.ending;
+  if (is_start && event.kind == core::SystemKind::slice) setup_.view.jobs[event.id.job].apply(event);
 }
 
 void Loop::publish(const core::Event& event) {

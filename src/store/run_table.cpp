@@ -54,13 +54,13 @@ Result<std::int64_t> split_off(Database& database, std::int64_t run, const std::
     if (!taken) return taken.error();
     if (!taken->has_value()) break;
   }
-  auto copied =
-      run_once(database,
-               "INSERT INTO run (id, part_of, name, spec_path, spec, host, pid, boot_id, containment, "
-               "place, state, started_at, resumed_at, ended_at, resumes, reason, settings) "
-               "SELECT ?, number, name, spec_path, spec, host, pid, boot_id, containment, "
-               "place, state, started_at, resumed_at, ended_at, resumes, reason, settings FROM run WHERE number = ?",
-               run_id + "~" + std::to_string(n), run);
+  auto copied = run_once(database,
+                         "INSERT INTO run (id, part_of, name, spec_path, spec, host, pid, boot_id, containment, "
+                         "place, state, started_at, resumed_at, ended_at, resumes, reason, settings, spec_since) "
+                         "SELECT ?, number, name, spec_path, spec, host, pid, boot_id, containment, "
+                         "place, state, started_at, resumed_at, ended_at, resumes, reason, settings, spec_since "
+                         "FROM run WHERE number = ?",
+                         run_id + "~" + std::to_string(n), run);
   if (!copied) return copied.error();
   const std::int64_t part = sqlite3_last_insert_rowid(database.handle());
   auto jobs = run_once(database,
@@ -161,11 +161,14 @@ Result<std::int64_t> update_resumed_run(Database& database, const NewRun& run, c
       run_once(database,
                "UPDATE run SET name = ?, spec_path = ?, spec = ?, settings = ?, host = ?, pid = ?, "
                "boot_id = nullif(?, ''), containment = nullif(?, ''), place = nullif(?, ''), state = ?, resumed_at = "
-               "?, ended_at = NULL, reason = '', resumes = resumes + 1, spec_since = ifnull(?, spec_since) "
+               "?, ended_at = NULL, reason = '', resumes = resumes + 1, "
+               // However the clock was set meanwhile, and to the millisecond: nothing that ended before is after.
+               "spec_since = iif(?, max(?, ifnull((SELECT max(ended_at) FROM attempt WHERE run = run.number), 0) + "
+               "0.001), spec_since) "
                "WHERE number = ?",
                run.name, run.spec_path, run.spec_text, run.settings, run.host, run.pid, run.boot_id, run.containment,
-               run.place, core::name(core::State::initial), unix_seconds(run.started_at),
-               run.changed ? std::optional<double>(unix_seconds(run.started_at)) : std::nullopt, number);
+               run.place, core::name(core::State::initial), unix_seconds(run.started_at), run.changed,
+               unix_seconds(run.started_at), number);
   if (!updated) return updated.error();
   if (auto done = write_jobs(database, number, run.jobs); !done) return done.error();
   return number;

@@ -37,7 +37,7 @@ CREATE TABLE run (
   resumes INTEGER NOT NULL DEFAULT 0,
   reason TEXT NOT NULL DEFAULT '',
   settings TEXT NOT NULL,      -- what the command line changed, a "name=value" a line
-  spec_since REAL              -- a resume accepted another spec, or other slices, then; NULL: none did
+  spec_since REAL              -- a resume accepted another spec, or other slices, then; NULL: none is known to have
 );
 CREATE TABLE job (
   run INTEGER NOT NULL,

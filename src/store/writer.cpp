@@ -100,6 +100,7 @@ class SqliteWriter final : public Writer {
   struct Failure {
     std::string message;
     bool may_pass = false;
+    bool is_busy = false;  ///< another process has it locked: that passes without anybody's doing
   };
 
   void hurry() override;
@@ -296,7 +297,8 @@ bool SqliteWriter::commit(const Batch& batch) {
       return true;
     }
     const util::TimePoint now = util::steady_now();
-    const bool waits = is_patient_ && (!failing_since || now - *failing_since < options_.patience);
+    const bool waits =
+        (is_patient_ || failure->is_busy) && (!failing_since || now - *failing_since < options_.patience);
     if (!failure->may_pass || !waits) {
       give_up(failure->message);
       return false;
@@ -321,7 +323,9 @@ std::optional<SqliteWriter::Failure> SqliteWriter::try_commit(const Batch& batch
     if (code == SQLITE_MISUSE) {
       failure.message = database_.path() + ": an attempt ended that was never claimed (a bug in runner)";
     } else if (code != SQLITE_OK) {
-      failure = {database_.error().message, may_pass(code, database_.system_errno())};
+      failure = {.message = database_.error().message,
+                 .may_pass = may_pass(code, database_.system_errno()),
+                 .is_busy = (code & 0xff) == SQLITE_BUSY};
     }
     if (code != SQLITE_OK) database_.rollback();
   }

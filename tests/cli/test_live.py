@@ -1,5 +1,7 @@
 """runner status and runner logs of a run that is live, one that has ended and one that was killed."""
+import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import sqlite3
@@ -200,9 +202,15 @@ class Live(RunnerTest):
         process = self.start("jobs.yaml")
         wait_for(lambda: self.running() == [0], "slice 0 runs")
         follow = self.start("logs", "jobs.yaml", "0", "-f")
-        files = f"/proc/{follow.pid}/fd"
-        opened = lambda: any("/slices/.slot-" in os.readlink(f"{files}/{fd}") for fd in os.listdir(files))
-        wait_for(opened, "the draft is open")
+
+        def has_opened_draft():
+            for file in pathlib.Path(f"/proc/{follow.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    if "/slices/.slot-" in os.readlink(file):
+                        return True
+            return False
+
+        wait_for(has_opened_draft, "the draft is open")
         self.write("go-0", "")
         self.write("go-1", "")
         self.assertEqual(follow.communicate(timeout=30)[0], "")

@@ -195,6 +195,10 @@ class Resume(RunnerTest):
             again = self.ok("jobs.yaml", "--resume").stderr
             self.assertRegex(again, r"^runner: nothing left to run: every slice of run \S+ succeeded\n$")
         self.assertEqual(len(self.read("ran").split()), 6)
+        self.spec("slices: 0-3\ncommand: 'true'\n")
+        self.assertIn("the change of the spec is not accepted by that",
+                      self.ok("jobs.yaml", "--resume", "--accept-changes", "--slices", "1").stderr)
+        self.ok("jobs.yaml", "--resume", code=2)
 
     def test_a_subset_of_a_list_that_changed_is_not_guessed(self):
         self.spec("slices: {list: [a, b, c]}\ncommand: test -e fixed\n")

@@ -1,5 +1,7 @@
 """A run from its spec to its record, its messages and its exit code."""
+import contextlib
 import os
+import sqlite3
 import subprocess
 import unittest
 
@@ -184,6 +186,24 @@ class Run(RunnerTest):
                              "the slices are made of\n")
             self.ok("jobs.yaml", "--resume")  # without a change nothing more is forgotten
 
+    def test_joblog_has_no_command_that_was_not_run_whatever_the_clock_did(self):
+        self.spec("slices: 0-2\ncommand: echo old; test {slice} != 1\n")
+        self.ok("jobs.yaml", code=1)
+        with contextlib.closing(sqlite3.connect(self.state_dir() / "state.db")) as db, db:
+            db.execute("UPDATE attempt SET started_at = started_at + 3600, ended_at = ended_at + 3600")
+        self.spec("slices: 0-2\ncommand: echo new\n")
+        self.ok("jobs.yaml", "--resume", "--accept-changes")
+        self.assertEqual({command for (command,) in self.joblog(slice(8, None))}, {""})
+
+    def test_joblog_of_slices_that_are_gone_has_the_commands_of_their_own_spec(self):
+        for items, word, code in (("a, b, c", "one", 1), ("a, b, c, d", "two", 0), ("d, a", "three", 0)):
+            self.spec(f"slices: {{list: [{items}]}}\ncommand: echo {word} {{item}}; test {{item}} != c -o {word} != one\n")
+            self.ok("jobs.yaml", *(["--resume", "--accept-changes"] if word != "one" else []), code=code)
+        [(part,)] = self.rows("SELECT id FROM run WHERE part_of IS NOT NULL")
+        lines = self.ok("status", "jobs.yaml", "--run", part, "--format", "joblog").stdout.splitlines()[1:]
+        self.assertEqual(len([line for line in lines if line.endswith("\t")]), 2)  # b and c of the first
+        self.assertEqual(len([line for line in lines if "echo two c" in line]), 1)
+
     def test_check_shows_the_plan_and_starts_nothing(self):
         self.spec("slices: 0-99\ncommand: echo {slice}\n")
         result = self.ok("check", "jobs.yaml")
@@ -250,7 +270,8 @@ class Run(RunnerTest):
     def test_wrong_usage_exits_2_and_says_what_to_type(self):
         for args, words in ((["jobs.yaml", "--resme"], "--resume"), ([], "which spec"), (["none.yaml"], "none.yaml"),
                             (["jobs.yaml", "--res"], "did you mean '--resume'?"), ([""], "its name is empty; usage: "),
-                            (["--status", "jobs.yaml"], "did you mean `runner status`?"),
+                            (["--status=1", "jobs.yaml"], "did you mean `runner status`?"),
+                            (["resume", "jobs.yaml", "--resume"], "unknown option '--resume'; see"),
                             (["-"], "recorded and resumed by its spec's file"),
                             (["--resume", "status", "jobs.yaml"], "unexpected 'jobs.yaml'; see"),
                             (["jobs.yaml", "--set", "x"], "var=value"), (["jobs.yaml", "--slices", "99"], "99"),

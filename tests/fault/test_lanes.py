@@ -7,6 +7,7 @@ and out of them all the time.
 import os
 import pathlib
 import random
+import re
 import signal
 import time
 import unittest
@@ -213,6 +214,21 @@ class Lanes(FaultTest):
                 self.ok("-q", "jobs.yaml", "--resume")
                 self.assertEqual({mark.key for mark in self.started()}, set(range(800)))
                 self.assertEqual(len({mark[1:3] for mark in self.started()}), len(self.started()))
+
+    def test_what_ran_without_a_record_is_told(self):
+        """Of what ran in lanes when the record was lost some was said not to have run."""
+        self.spec(f"slices: 0-99999\nn_procs: 2\ncommand: [{self.slice}, marks, '{{slice}}', '']\n")
+        with open(self.dir / "said", "w") as said:
+            process = self.start("jobs.yaml", stderr=said)
+        self.wait_for_lanes(process)
+        wait_for(lambda: len(self.started()) > 500, "it is under way")
+        (self.state_dir() / "state.db").unlink()
+        self.assertEqual(process.wait(), 4)
+        told = re.search(r"100,000 slices: ([\d,]+) succeeded, ([\d,]+) not recorded, ([\d,]+) not run", self.read("said"))
+        self.assertTrue(told, self.read("said")[-1000:])
+        succeeded, unrecorded, not_run = (int(count.replace(",", "")) for count in told.groups())
+        self.assertEqual(succeeded + unrecorded, len(self.started()))
+        self.assertEqual(100_000 - not_run, len(self.started()))
 
     def test_interrupted_it_leaves_no_row_open(self):
         for number in (signal.SIGINT, signal.SIGTERM):
