@@ -83,7 +83,7 @@ TEST_CASE("what goes before the inherited variables replaces all of its name") {
 TEST_CASE("what was made of variables lasts as long as the next call, whatever becomes of them and however long") {
   const std::array<const char*, 2> inherited = {"HOME=/root", nullptr};
   Environment environment(inherited.data());
-  for (const std::size_t length : {3, 3, 5000, 10, 100'000}) {
+  for (const std::size_t length : {3U, 3U, 5000U, 10U, 100'000U}) {
     const std::string text(length, 'x');
     const char* const* built = nullptr;
     {
