@@ -171,7 +171,7 @@ TEST_CASE("without pidfds, too, attempts follow each other, and one that takes l
   t.run_dir.write("go", "");
   t.run_until_finished(4);
   CHECK(t.endings.at(2).exit_code == 7);
-  for (const std::uint64_t slice : {0, 1, 20}) CHECK(t.endings.at(slice).outcome == core::Outcome::succeeded);
+  for (const std::uint64_t slice : {0U, 1U, 20U}) CHECK(t.endings.at(slice).outcome == core::Outcome::succeeded);
 }
 
 TEST_CASE("what takes long is told of while it runs, with its log, and can be ended") {
